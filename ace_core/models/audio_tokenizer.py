@@ -68,7 +68,9 @@ def _basis(levels: tuple[int, ...], device: torch.device) -> Tensor:
 class Quantizer(nn.Module):
     """Projections around the quantiser, fp32."""
 
-    def __init__(self, hidden_size: int, levels: tuple[int, ...], *, ops: Ops, device: torch.device | str | None) -> None:
+    def __init__(
+        self, hidden_size: int, levels: tuple[int, ...], *, ops: Ops, device: torch.device | str | None
+    ) -> None:
         super().__init__()
         self.levels = levels
         self.project_in = ops.Linear(hidden_size, len(levels), dtype=torch.float32, device=device)

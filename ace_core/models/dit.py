@@ -261,7 +261,9 @@ class DiT(nn.Module):
             attention=attention,
         )
 
-    def forward(self, x: Tensor, context: Tensor, step: int, run: DiTRun, *, guided: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, context: Tensor, step: int, run: DiTRun, *, guided: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """Velocity of noisy latents.
 
         Args:

@@ -1,0 +1,195 @@
+"""Network configs from tensor shapes, with `config.json` for what shapes do not tell.
+
+Widths, head counts, layer counts and strides come from the tensors, so a file without a config loads too. Only the
+sliding window, rotary base, norm epsilon and quantiser levels are settings; their defaults are the published values.
+
+Traps:
+- XL's attention is wider than its hidden size, so heads come from `q_proj` and the width of `q_norm`.
+- The published config class says 24 detokenizer layers; the detokenizer has as many as the attention pooler (2).
+- A layer count in the config that exceeds the file's is kept, so that the lost layers are reported as missing.
+- Newer transformers versions write `rope_theta` into `rope_parameters`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..audio import LATENT_CHANNELS, SAMPLES_PER_FRAME
+from ..models.audio_tokenizer import AudioTokenizerConfig
+from ..models.condition_encoder import ConditionEncoderConfig
+from ..models.dit import DiTConfig
+from ..models.layers import EncoderConfig
+from ..models.oobleck import OobleckConfig
+from ..models.qwen3 import Qwen3Config
+from .files import CheckpointError
+from .keys import Entry, last_index
+
+SLIDING_WINDOW = 128
+ROPE_THETA = 1_000_000.0
+RMS_NORM_EPS = 1e-6
+FSQ_LEVELS = (8, 8, 8, 5, 5, 5)
+
+Entries = Mapping[str, Entry]
+Settings = Mapping[str, Any]
+
+
+def dit_config(entries: Entries, settings: Settings, path: Path) -> DiTConfig:
+    """Config of the diffusion transformer."""
+    refuse_other_settings(settings, path, sliding=True)
+    hidden_size, in_channels, patch_size = _shape(entries, "proj_in.weight", 3, path)
+    heads, kv_heads, head_dim = _heads(entries, "layers.0.self_attn.", path)
+    return DiTConfig(
+        hidden_size=hidden_size,
+        intermediate_size=_shape(entries, "layers.0.mlp.gate_proj.weight", 2, path)[0],
+        num_layers=max(last_index(entries, "layers.") + 1, settings.get("num_hidden_layers", 0)),
+        num_heads=heads,
+        num_kv_heads=kv_heads,
+        head_dim=head_dim,
+        condition_size=_shape(entries, "condition_embedder.weight", 2, path)[1],
+        in_channels=in_channels,
+        latent_channels=_shape(entries, "proj_out.weight", 3, path)[1],
+        patch_size=patch_size,
+        sliding_window=settings.get("sliding_window", SLIDING_WINDOW),
+        rope_theta=_rope_theta(settings),
+        rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
+    )
+
+
+def condition_encoder_config(
+    entries: Entries, settings: Settings, path: Path, *, timbre_cls_token: bool
+) -> ConditionEncoderConfig:
+    """Config of the condition encoder; the CLS token is the decoder's business (XL), hence an argument."""
+    lyric = "lyric_encoder.layers."
+    timbre = "timbre_encoder.layers."
+    return ConditionEncoderConfig(
+        encoder=_encoder(entries, lyric + "0.", settings, path),
+        text_hidden_size=_shape(entries, "text_projector.weight", 2, path)[1],
+        timbre_size=_shape(entries, "timbre_encoder.embed_tokens.weight", 2, path)[1],
+        num_lyric_layers=max(last_index(entries, lyric) + 1, settings.get("num_lyric_encoder_hidden_layers", 0)),
+        num_timbre_layers=max(last_index(entries, timbre) + 1, settings.get("num_timbre_encoder_hidden_layers", 0)),
+        timbre_cls_token=timbre_cls_token,
+    )
+
+
+def audio_tokenizer_config(entries: Entries, settings: Settings, path: Path) -> AudioTokenizerConfig:
+    """Config of the audio tokenizer and detokenizer."""
+    pooler = "tokenizer.attention_pooler.layers."
+    announced = settings.get("num_attention_pooler_hidden_layers", 0)
+    return AudioTokenizerConfig(
+        encoder=_encoder(entries, pooler + "0.", settings, path),
+        latent_channels=_shape(entries, "tokenizer.audio_acoustic_proj.weight", 2, path)[1],
+        num_pooler_layers=max(last_index(entries, pooler) + 1, announced),
+        num_detokenizer_layers=max(last_index(entries, "detokenizer.layers.") + 1, announced),
+        pool_window=_shape(entries, "detokenizer.special_tokens", 3, path)[1],
+        fsq_levels=tuple(settings.get("fsq_input_levels", FSQ_LEVELS)),
+    )
+
+
+def qwen3_config(entries: Entries, settings: Settings, path: Path) -> Qwen3Config:
+    """Config of the text encoder or the planner."""
+    refuse_other_settings(settings, path, sliding=False)
+    rows, hidden_size = _shape(entries, "embed_tokens.weight", 2, path)
+    heads, kv_heads, head_dim = _heads(entries, "layers.0.self_attn.", path)
+    return Qwen3Config(
+        vocab_size=rows,
+        hidden_size=hidden_size,
+        intermediate_size=_shape(entries, "layers.0.mlp.gate_proj.weight", 2, path)[0],
+        num_layers=max(last_index(entries, "layers.") + 1, settings.get("num_hidden_layers", 0)),
+        num_heads=heads,
+        num_kv_heads=kv_heads,
+        head_dim=head_dim,
+        rope_theta=_rope_theta(settings),
+        rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
+    )
+
+
+def oobleck_config(entries: Entries, path: Path) -> OobleckConfig:
+    """Config of the VAE.
+
+    Raises:
+        CheckpointError: it is an Oobleck of another frame rate (Stable Audio's has 2048 samples a frame).
+    """
+    channels, audio_channels, _ = _shape(entries, "encoder.conv1.weight", 3, path)
+    blocks = last_index(entries, "encoder.block.") + 1
+    convolutions = [_shape(entries, f"encoder.block.{index}.conv1.weight", 3, path) for index in range(blocks)]
+    strides = tuple(kernel // 2 for _, _, kernel in convolutions)
+    latent_channels = _shape(entries, "decoder.conv1.weight", 3, path)[1]
+    if math.prod(strides) != SAMPLES_PER_FRAME or latent_channels != LATENT_CHANNELS:
+        raise CheckpointError(
+            f"{path} is a VAE with {math.prod(strides)} samples a frame and {latent_channels} channels; ACE-Step 1.5 "
+            f"has {SAMPLES_PER_FRAME} and {LATENT_CHANNELS}. Choose ace_1.5_vae.safetensors or the folder vae."
+        )
+    return OobleckConfig(
+        audio_channels=audio_channels,
+        latent_channels=latent_channels,
+        encoder_channels=channels,
+        decoder_channels=_shape(entries, "decoder.conv2.weight", 3, path)[1],
+        channel_multiples=tuple(width // channels for width, _, _ in convolutions),
+        strides=strides,
+    )
+
+
+def refuse_other_settings(settings: Settings, path: Path, *, sliding: bool) -> None:
+    """Raise CheckpointError for settings of config.json that no published model has and our networks do not compute.
+
+    Args:
+        sliding: whether even layers attend within a window (the model) or all layers to everything (Qwen3).
+    """
+    published = {
+        "hidden_act": "silu",
+        "rope_scaling": None,
+        "use_sliding_window": sliding,
+        "fsq_input_num_quantizers": 1,
+    }
+    found = {name: settings.get(name, value) for name, value in published.items()}
+    parameters = settings.get("rope_parameters") or {}
+    published["rope_type"], found["rope_type"] = "default", parameters.get("rope_type", "default")
+    layer_types = settings.get("layer_types") or []
+    alternating = ["full_attention" if index % 2 or not sliding else "sliding_attention" for index in range(99)]
+    published["layer_types"], found["layer_types"] = alternating[: len(layer_types)], layer_types
+    for name, value in published.items():
+        if found[name] != value:
+            raise CheckpointError(
+                f"the config.json of {path} sets {name} to {found[name]!r}. Every published model has {value!r}; "
+                "nothing else is supported."
+            )
+
+
+def _encoder(entries: Entries, layer: str, settings: Settings, path: Path) -> EncoderConfig:
+    intermediate_size, hidden_size = _shape(entries, layer + "mlp.gate_proj.weight", 2, path)
+    heads, kv_heads, head_dim = _heads(entries, layer + "self_attn.", path)
+    return EncoderConfig(
+        hidden_size=hidden_size,
+        intermediate_size=intermediate_size,
+        num_heads=heads,
+        num_kv_heads=kv_heads,
+        head_dim=head_dim,
+        sliding_window=settings.get("sliding_window", SLIDING_WINDOW),
+        rope_theta=_rope_theta(settings),
+        rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
+    )
+
+
+def _heads(entries: Entries, attention: str, path: Path) -> tuple[int, int, int]:
+    (head_dim,) = _shape(entries, attention + "q_norm.weight", 1, path)
+    queries, _ = _shape(entries, attention + "q_proj.weight", 2, path)
+    keys, _ = _shape(entries, attention + "k_proj.weight", 2, path)
+    return queries // head_dim, keys // head_dim, head_dim
+
+
+def _rope_theta(settings: Settings) -> float:
+    parameters = settings.get("rope_parameters") or {}
+    return float(settings.get("rope_theta") or parameters.get("rope_theta", ROPE_THETA))
+
+
+def _shape(entries: Entries, name: str, dimensions: int, path: Path) -> tuple[int, ...]:
+    """Shape of the tensor `name`, which every model of this kind has."""
+    if name not in entries:
+        raise CheckpointError(f"{path} lacks {name}; the file is incomplete. Download it again.")
+    shape = entries[name].shape
+    if len(shape) != dimensions or 0 in shape:
+        raise CheckpointError(f"{path} holds {name} with shape {list(shape)}; it should have {dimensions} dimensions.")
+    return shape

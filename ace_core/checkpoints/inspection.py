@@ -1,0 +1,355 @@
+"""What a path holds: layout, variant, and for each network a `WeightSource` that accounts for every tensor.
+
+Only headers and `config.json` are read; nothing here touches tensor data, so inspecting a 10 GB file takes milliseconds.
+A path may be a weight file, one shard or index of a set, the folder of one network, a diffusers pipeline folder, or the
+official bundle that holds all of them in subfolders.
+
+Traps:
+- XL is recognised by its condition encoder being narrower than the decoder. Only XL prepends the timbre CLS token.
+- Split files carry no config: turbo, base or sft is then only in the file name, and a renamed file has no kind (None).
+- An all-in-one checkpoint also holds planners. They are other networks' business and are left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from ..models.audio_tokenizer import AudioTokenizer
+from ..models.condition_encoder import ConditionEncoder
+from ..models.dit import DiT
+from ..models.oobleck import Oobleck
+from ..models.qwen3 import Qwen3
+from . import configs, keys, kinds
+from .files import CheckpointError, StoredTensor, WeightFiles, has_weights, name_some, read_json, read_weights
+from .keys import Entry
+
+Layout = Literal["official", "comfyui", "all_in_one", "diffusers"]
+Size = Literal["2b", "xl"]
+ModelKind = Literal["turbo", "base", "sft"]
+Network = TypeVar("Network", bound=nn.Module)
+
+MODEL_FOLDER = "acestep-v15-*"
+TEXT_ENCODER_FOLDERS = ("text_encoder", "Qwen3-Embedding-0.6B")
+VAE_FOLDERS = ("vae",)
+SILENCE_FILE = "silence_latent.pt"
+
+DTYPES = {
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "F32": torch.float32,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class WeightSource(Generic[Network]):
+    """Everything needed to load one network, checked against that network's parameters.
+
+    Attributes:
+        role: what the network is for ("dit", "text_encoder", ...); part of the registry's key.
+        network: the module class. config: its config.
+        layout: the naming the files use. path: what the user chose.
+        entries: parameter name -> where it is stored.
+        files: every file the result depends on, configs and indices included.
+        dtype: the dtype most of the weights are stored in.
+    """
+
+    role: str
+    network: type[Network]
+    config: Any
+    layout: Layout
+    path: Path
+    entries: Mapping[str, Entry]
+    files: tuple[Path, ...]
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFiles:
+    """An ACE-Step 1.5 model on disk.
+
+    Attributes:
+        kind: None where neither a config nor a name tells; the user has to choose then.
+        audio_tokenizer: None in diffusers folders converted without it (no audio codes, no cover).
+        silence: the official `silence_latent.pt`, the stored buffer, or None (compute it with the VAE).
+        settings: the merged `config.json` of the model, empty for files without one.
+    """
+
+    path: Path
+    layout: Layout
+    size: Size
+    kind: ModelKind | None
+    dit: WeightSource[DiT]
+    condition_encoder: WeightSource[ConditionEncoder]
+    audio_tokenizer: WeightSource[AudioTokenizer] | None
+    silence: Path | StoredTensor | None
+    settings: Mapping[str, Any]
+
+
+def inspect_model(path: Path | str) -> ModelFiles:
+    """Inspect an ACE-Step 1.5 model in any layout.
+
+    Raises:
+        CheckpointError: it is something else, quantised, incomplete, or of shapes that do not fit together; the message
+            names the file and the tensors.
+    """
+    path = Path(path)
+    root = _model_root(path)
+    if _is_pipeline(root):
+        return _inspect_pipeline(root)
+    weights = read_weights(root)
+    kind = kinds.identify(weights.tensors)
+    settings, config_files = _settings(weights, root)
+    layout: Layout = "official" if config_files else "comfyui"
+    tensors: Mapping[str, StoredTensor] = weights.tensors
+    if kind == kinds.ALL_IN_ONE:
+        layout, tensors = "all_in_one", _all_in_one(weights, keys.ALL_IN_ONE_MODEL)
+    elif kind != kinds.MODEL:
+        raise kinds.refuse(path, kind, kinds.MODEL)
+    kinds.refuse_quantised(weights.path, tensors, weights.metadata, settings)
+    return _model(root, layout, tensors, settings, (*weights.files, *config_files))
+
+
+def inspect_text_encoder(path: Path | str) -> WeightSource[Qwen3]:
+    """Inspect a Qwen3-Embedding-0.6B in any layout; see `inspect_model` for errors."""
+    return _inspect_qwen3(Path(path), kinds.TEXT_ENCODER)
+
+
+def inspect_planner(path: Path | str) -> WeightSource[Qwen3]:
+    """Inspect an ACE-Step 5 Hz language model (a file or a folder); see `inspect_model` for errors."""
+    return _inspect_qwen3(Path(path), kinds.PLANNER)
+
+
+def inspect_vae(path: Path | str) -> WeightSource[Oobleck]:
+    """Inspect an ACE-Step 1.5 VAE in any layout; see `inspect_model` for errors."""
+    path = Path(path)
+    weights = read_weights(_component_root(path, VAE_FOLDERS))
+    kind = kinds.identify(weights.tensors)
+    tensors: Mapping[str, StoredTensor] = weights.tensors
+    if kind == kinds.ALL_IN_ONE:
+        tensors = _all_in_one(weights, keys.ALL_IN_ONE_VAE)
+        kind = kinds.identify(tensors)
+    if kind != kinds.VAE:
+        raise kinds.refuse(path, kind, kinds.VAE)
+    settings, config_files = _settings(weights, path)
+    kinds.refuse_quantised(weights.path, tensors, weights.metadata, settings)
+    entries = keys.vae_entries(tensors)
+    config = configs.oobleck_config(entries, weights.path)
+    layout: Layout = "all_in_one" if tensors is not weights.tensors else "official" if config_files else "comfyui"
+    return _source("vae", Oobleck, config, layout, weights.path, entries, (*weights.files, *config_files))
+
+
+def check_compatible(model: ModelFiles, text_encoder: WeightSource[Qwen3], vae: WeightSource[Oobleck]) -> None:
+    """Raise CheckpointError if the three were not made for one another."""
+    wanted, given = model.condition_encoder.config.text_hidden_size, text_encoder.config.hidden_size
+    if wanted != given:
+        raise CheckpointError(
+            f"{text_encoder.path} is {given} wide but {model.path} expects {wanted}. "
+            f"Choose {kinds.WANTED[kinds.TEXT_ENCODER]}."
+        )
+    wanted, given = model.dit.config.latent_channels, vae.config.latent_channels
+    if wanted != given:
+        raise CheckpointError(f"{vae.path} has {given} latent channels but {model.path} has {wanted}.")
+
+
+def model_kind(name: str, settings: Mapping[str, Any]) -> ModelKind | None:
+    """turbo, base or sft: from the config, else from a file or folder name, else None."""
+    if settings.get("is_turbo"):
+        return "turbo"
+    for text in (str(settings.get("model_version") or ""), name):
+        found: set[ModelKind] = {kind for kind in ("turbo", "base", "sft") if kind in text.lower()}  # type: ignore[misc]
+        if settings.get("is_turbo") is False:
+            found.discard("turbo")
+        if len(found) == 1:
+            return found.pop()
+    return None
+
+
+@lru_cache(maxsize=32)
+def parameters(network: type[nn.Module], config: Any, dtype: torch.dtype) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and declared dtype of every parameter of `network(config)` when it is built in `dtype`; uses no memory."""
+    module = network(config, ops=nn, dtype=dtype, device="meta")
+    return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
+
+
+def _inspect_pipeline(root: Path) -> ModelFiles:
+    tensors: dict[str, StoredTensor] = {}
+    settings: dict[str, Any] = {}
+    files: list[Path] = []
+    for component in reversed(keys.DIFFUSERS_PREFIXES):
+        folder = root / component
+        if not folder.is_dir() and component.startswith("audio_"):
+            continue
+        weights = read_weights(folder)
+        component_settings, config_files = _settings(weights, folder)
+        kinds.refuse_quantised(weights.path, weights.tensors, weights.metadata, component_settings)
+        tensors |= {keys.official_from_diffusers(component, name): tensor for name, tensor in weights.tensors.items()}
+        settings |= component_settings
+        files += (*weights.files, *config_files)
+    if kinds.identify(tensors) != kinds.MODEL:
+        raise kinds.refuse(root, "a diffusers pipeline of another model", kinds.MODEL)
+    return _model(root, "diffusers", tensors, settings, tuple(files))
+
+
+def _model(
+    path: Path,
+    layout: Layout,
+    tensors: Mapping[str, StoredTensor],
+    settings: Mapping[str, Any],
+    files: tuple[Path, ...],
+) -> ModelFiles:
+    split = keys.split_model(tensors)
+    if split.unknown:
+        raise CheckpointError(f"{path} holds tensors no ACE-Step 1.5 model has: {name_some(sorted(split.unknown))}.")
+    dit = configs.dit_config(split.dit, settings, path)
+    width = _condition_width(split.condition_encoder, dit.hidden_size)
+    size: Size = "2b" if dit.hidden_size == width else "xl"
+    conditioner = configs.condition_encoder_config(
+        split.condition_encoder, settings, path, timbre_cls_token=size == "xl"
+    )
+    tokenizer = None
+    if split.audio_tokenizer:
+        config = configs.audio_tokenizer_config(split.audio_tokenizer, settings, path)
+        tokenizer = _source("audio_tokenizer", AudioTokenizer, config, layout, path, split.audio_tokenizer, files)
+    silence = (path if path.is_dir() else path.parent) / SILENCE_FILE
+    return ModelFiles(
+        path=path,
+        layout=layout,
+        size=size,
+        kind=model_kind(_published_name(path), settings),
+        dit=_source("dit", DiT, dit, layout, path, split.dit, files),
+        condition_encoder=_source(
+            "condition_encoder", ConditionEncoder, conditioner, layout, path, split.condition_encoder, files
+        ),
+        audio_tokenizer=tokenizer,
+        silence=silence if silence.is_file() else split.silence,
+        settings=settings,
+    )
+
+
+def _condition_width(entries: Mapping[str, Entry], default: int) -> int:
+    norm = entries.get("lyric_encoder.norm.weight")
+    return default if norm is None else norm.shape[0]
+
+
+def _inspect_qwen3(path: Path, wanted: str) -> WeightSource[Qwen3]:
+    weights = read_weights(_component_root(path, TEXT_ENCODER_FOLDERS if wanted == kinds.TEXT_ENCODER else ()))
+    kind = kinds.identify(weights.tensors)
+    tensors: Mapping[str, StoredTensor] = weights.tensors
+    if kind == kinds.ALL_IN_ONE and wanted == kinds.TEXT_ENCODER:
+        tensors = _all_in_one(weights, keys.ALL_IN_ONE_TEXT_ENCODER)
+        kind = kinds.identify(tensors)
+    if kind != wanted:
+        raise kinds.refuse(path, kind, wanted)
+    settings, config_files = _settings(weights, path)
+    kinds.refuse_quantised(weights.path, tensors, weights.metadata, settings)
+    entries = keys.qwen3_entries(tensors, embedding_model=wanted == kinds.TEXT_ENCODER)
+    config = configs.qwen3_config(entries, settings, weights.path)
+    layout: Layout = "all_in_one" if tensors is not weights.tensors else "official" if config_files else "comfyui"
+    role = wanted.replace(" ", "_")
+    return _source(role, Qwen3, config, layout, weights.path, entries, (*weights.files, *config_files))
+
+
+def _source(
+    role: str,
+    network: type[Network],
+    config: Any,
+    layout: Layout,
+    path: Path,
+    entries: Mapping[str, Entry],
+    files: tuple[Path, ...],
+) -> WeightSource[Network]:
+    """The source, once every parameter has its tensor, every tensor its parameter, and the shapes agree."""
+    expected = {name: shape for name, (shape, _) in parameters(network, config, torch.float32).items()}
+    missing = sorted(expected.keys() - entries.keys())
+    unexpected = sorted(entry.tensor.name for name, entry in entries.items() if name not in expected)
+    wrong = sorted(
+        f"{entry.tensor.name} {list(entry.shape)} instead of {list(expected[name])}"
+        for name, entry in entries.items()
+        if name in expected and not _fits(entry, expected[name])
+    )
+    problems = [
+        f"{label} {name_some(names)}"
+        for label, names in (("it lacks", missing), ("it has unknown", unexpected), ("shapes are wrong:", wrong))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"{path} does not fit the {role.replace('_', ' ')}: {'; '.join(problems)}.")
+    return WeightSource(role, network, config, layout, path, entries, files, _main_dtype(entries.values()))
+
+
+def _fits(entry: Entry, shape: tuple[int, ...]) -> bool:
+    gain_fits = entry.gain is None or entry.gain.shape == (shape[0], *(1 for _ in shape[1:]))
+    return entry.shape == shape and gain_fits
+
+
+def _main_dtype(entries: Iterable[Entry]) -> torch.dtype:
+    sizes: dict[str, int] = {}
+    for entry in entries:
+        sizes[entry.tensor.dtype] = sizes.get(entry.tensor.dtype, 0) + torch.Size(entry.shape).numel()
+    return DTYPES[max(sizes, key=sizes.__getitem__)]
+
+
+def _all_in_one(weights: WeightFiles, prefix: str) -> Mapping[str, StoredTensor]:
+    owners = (keys.ALL_IN_ONE_MODEL, keys.ALL_IN_ONE_VAE, keys.ALL_IN_ONE_TEXT)
+    unknown = sorted(name for name in weights.tensors if not name.startswith(owners))
+    if unknown:
+        raise CheckpointError(f"{weights.path} holds tensors no all-in-one checkpoint has: {name_some(unknown)}.")
+    tensors = keys.strip_prefix(weights.tensors, prefix)
+    if not tensors:
+        raise CheckpointError(f"{weights.path} is an all-in-one checkpoint without {prefix}*; choose a separate file.")
+    return tensors
+
+
+def _settings(weights: WeightFiles, chosen: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
+    """`config.json` beside weights of a published folder; a flat model directory's belongs to something else."""
+    folder = weights.path if weights.path.is_dir() else weights.path.parent
+    published = weights.path.is_dir() or weights.path.name.startswith(("model.", "diffusion_pytorch_model."))
+    config = folder / "config.json"
+    if (published or chosen.is_dir()) and config.is_file():
+        return read_json(config), (config,)
+    return {}, ()
+
+
+def _published_name(path: Path) -> str:
+    """The name a variant may be read from: a published folder's own, whatever its files are called."""
+    return path.parent.name if path.name.startswith(("model.", "model-")) else path.name
+
+
+def _is_pipeline(path: Path) -> bool:
+    return all((path / component).is_dir() for component in ("transformer", "condition_encoder"))
+
+
+def _model_root(path: Path) -> Path:
+    """The file or folder the model is read from: a component leads to its pipeline, a bundle to its one model."""
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist.")
+    folder = path if path.is_dir() else path.parent
+    if folder.name in keys.DIFFUSERS_PREFIXES and _is_pipeline(folder.parent):
+        return folder.parent
+    if not path.is_dir() or _is_pipeline(path) or has_weights(path):
+        return path
+    models = sorted(child for child in path.glob(MODEL_FOLDER) if child.is_dir())
+    if len(models) > 1:
+        raise CheckpointError(f"{path} holds {name_some([model.name for model in models])}. Choose one of these folders.")
+    return models[0] if models else path
+
+
+def _component_root(path: Path, folders: Iterable[str]) -> Path:
+    """`path`, or for a pipeline or bundle its first existing one of `folders`."""
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist.")
+    if path.is_dir() and not has_weights(path):
+        for folder in folders:
+            if (path / folder).is_dir():
+                return path / folder
+    return path

@@ -1,0 +1,134 @@
+"""Tensors of a `WeightSource` -> a network that holds them.
+
+Tensors are memory-mapped: where the dtype stays the same, the network's parameters *are* the file's pages (mapped
+copy-on-write), shared with every other process and dropped by the system when memory is short. Where it changes,
+tensors are converted one at a time.
+
+Traps:
+- Weights made while inference mode is on are inference tensors, which training cannot use. Everything here runs with
+  it off, whatever the caller does.
+- One NaN in a weight file gives noise or silence without an error. Each tensor is checked while it is paged in anyway:
+  minimum and maximum see NaN and infinity, in one pass at memory speed.
+- The host's layers may allocate nothing before they are loaded, so shapes are checked against `torch.nn`.
+- Networks declare some parameters in fp32 whatever the rest is (the quantiser); they stay fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from ..models.ops import Ops
+from ..registry import WeightKey, stamp
+from .files import CheckpointError, StoredTensor
+from .inspection import DTYPES, Network, WeightSource, parameters
+
+FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
+
+
+def weight_key(source: WeightSource[Network], dtype: torch.dtype) -> WeightKey:
+    """The registry key of this source in this dtype; a changed file gives another key."""
+    return WeightKey(source.role, stamp(source.files), str(dtype))
+
+
+def load_state_dict(source: WeightSource[Network], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Read all tensors of a source under the network's parameter names.
+
+    Args:
+        dtype: what to convert to, except parameters the network declares in fp32. None keeps what is stored. Float8
+            keeps stored float8 in the matrices that casting layers multiply with; everything else becomes bf16.
+
+    Returns:
+        CPU tensors, memory-mapped where nothing had to be computed. Weight norms are fused in fp32.
+
+    Raises:
+        CheckpointError: a tensor holds NaN or infinity, or a file changed since it was inspected.
+    """
+    declared = parameters(source.network, source.config, _storage_dtype(dtype or source.dtype))
+    weights = {}
+    with torch.inference_mode(False), torch.no_grad():
+        for name, tensor in _stored_tensors(source):
+            if dtype is None:
+                target = DTYPES[source.entries[name].tensor.dtype]
+            elif dtype in FLOAT8 and tensor.dtype in FLOAT8 and _is_matrix(name, tensor):
+                target = tensor.dtype
+            else:
+                target = declared[name][1]
+            weights[name] = tensor.to(target)
+    return weights
+
+
+def build_network(source: WeightSource[Network], *, ops: Ops, dtype: torch.dtype) -> Network:
+    """Construct the source's network and load its weights.
+
+    Args:
+        ops: the layer classes: `torch.nn`, or a host's casting layers.
+        dtype: what the parameters are kept in; `source.dtype` needs no copy.
+
+    Returns:
+        The network on the CPU, in evaluation mode, without gradients.
+
+    Raises:
+        CheckpointError: see `load_state_dict`.
+        ValueError: float8 weights with layers that do not cast them at use.
+    """
+    if dtype in FLOAT8 and ops is nn:
+        raise ValueError(f"{dtype} weights need layers that cast at use (the host's); pass dtype=torch.bfloat16 instead")
+    with torch.inference_mode(False):
+        network = source.network(source.config, ops=ops, dtype=_storage_dtype(dtype), device="meta")
+        network.load_state_dict(load_state_dict(source, dtype), strict=True, assign=True)
+        return network.eval().requires_grad_(False)
+
+
+def check_finite(tensor: Tensor, name: str, path: Path) -> None:
+    """Raise CheckpointError if `tensor`, the one called `name` in `path`, holds NaN or infinity."""
+    if tensor.dtype in FLOAT8:
+        largest = 0x7F if tensor.dtype == torch.float8_e4m3fn else 0x7C  # the first bit pattern that is no number
+        finite = int(tensor.view(torch.uint8).bitwise_and(0x7F).max()) < largest
+    else:
+        finite = bool(torch.stack(torch.aminmax(tensor)).isfinite().all())
+    if not finite:
+        raise CheckpointError(f"{path} holds NaN or infinity in {name}; the file is damaged. Download it again.")
+
+
+def fuse_weight_norm(direction: Tensor, gain: Tensor) -> Tensor:
+    """gain * direction / ||direction|| in fp32, the norm over all dimensions but the first."""
+    direction = direction.float()
+    norm = direction.flatten(1).norm(dim=1).view_as(gain)
+    return direction * (gain.float() / norm)
+
+
+def _stored_tensors(source: WeightSource[Network]) -> Iterator[tuple[str, Tensor]]:
+    """Every parameter's tensor as stored, checked and in its final shape; weight norms are fused."""
+    with ExitStack() as stack:
+        files: dict[Path, safe_open] = {}
+
+        def read(stored: StoredTensor) -> Tensor:
+            try:
+                if stored.file not in files:
+                    files[stored.file] = stack.enter_context(safe_open(stored.file, framework="pt", device="cpu"))
+                tensor: Tensor = files[stored.file].get_tensor(stored.name)
+            except (OSError, SafetensorError) as error:
+                raise CheckpointError(f"{stored.file} changed while it was being read ({error}); try again.") from error
+            check_finite(tensor, stored.name, stored.file)
+            return tensor
+
+        for name, entry in source.entries.items():
+            tensor = read(entry.tensor)
+            if entry.gain is not None:
+                tensor = fuse_weight_norm(tensor, read(entry.gain))
+            yield name, tensor.reshape(entry.shape)
+
+
+def _storage_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What a network is declared in: layers cast float8 matrices, but nothing computes in float8."""
+    return torch.bfloat16 if dtype in FLOAT8 else dtype
+
+
+def _is_matrix(name: str, tensor: Tensor) -> bool:
+    return tensor.ndim == 2 and name != "embed_tokens.weight"

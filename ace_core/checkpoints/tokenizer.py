@@ -1,0 +1,162 @@
+"""The text tokenizer of Qwen3: byte-level BPE with the Qwen3 special tokens.
+
+Read from a model folder's `tokenizer.json`, or built from `vocab.json` + `merges.txt` (all Qwen2, 2.5 and 3 models share
+these two files, and ComfyUI bundles them).
+
+Traps:
+- The special tokens come from our own table when there is no `tokenizer.json`: the `tokenizer_config.json` bundled with
+  ComfyUI 0.3.75 is of another Qwen and has other tokens at 151665..151668 (`<think>` among them).
+- The published tokenizer of Qwen3-Embedding-0.6B ends every text with `<|endoftext|>` (its post-processor does), so
+  captions and lyrics, whose templates end with that token, end with two. ComfyUI writes both into its templates,
+  acestep.cpp appends one. `encode_prompt` does the same from any layout; `encode` adds nothing.
+- Special tokens inside a text are parsed, not spelled out. The caption template relies on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers.models import BPE
+
+from .files import CheckpointError
+
+END_OF_TEXT = "<|endoftext|>"
+FIRST_SPECIAL_ID = 151_643
+
+# Qwen3's added tokens in the order of their ids, 151643 .. 151668.
+SPECIAL_TOKENS = (
+    END_OF_TEXT,
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<tool_call>",
+    "</tool_call>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
+    "<|fim_suffix|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+    "<tool_response>",
+    "</tool_response>",
+    "<think>",
+    "</think>",
+)
+
+# How Qwen2 and later cut text before BPE: contractions, words with one leading symbol, single digits, runs of symbols
+# with the newlines after them, newlines, spaces.
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TextTokenizer:
+    """Text <-> token ids."""
+
+    backend: Tokenizer
+
+    @property
+    def size(self) -> int:
+        """Highest token id + 1: how many embedding rows the tokens need."""
+        return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text` and nothing else; special tokens in it are parsed."""
+        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Token ids as the text encoder was trained with: `encode` and one more end-of-text token."""
+        return [*self.encode(text), self.token_id(END_OF_TEXT)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included; bytes that are no UTF-8 become U+FFFD."""
+        text: str = self.backend.decode(list(ids), skip_special_tokens=False)
+        return text
+
+    def token_id(self, token: str) -> int:
+        """The id of a token such as `<|endoftext|>`; CheckpointError if the tokenizer has none."""
+        found: int | None = self.backend.token_to_id(token)
+        if found is None:
+            raise CheckpointError(f"the tokenizer has no token {token}; it is not a Qwen3 tokenizer.")
+        return found
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether `folder` holds `tokenizer.json`, or `vocab.json` and `merges.txt`."""
+    return (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in ("vocab.json", "merges.txt"))
+
+
+def load_tokenizer(folder: Path | str) -> TextTokenizer:
+    """The tokenizer in a model folder, or of a bare Qwen vocabulary.
+
+    Raises:
+        CheckpointError: there is none, it cannot be read, or it lacks the Qwen3 end-of-text token.
+    """
+    folder = Path(folder)
+    if not has_tokenizer(folder):
+        raise CheckpointError(f"{folder} holds no tokenizer (tokenizer.json, or vocab.json and merges.txt).")
+    file = folder / "tokenizer.json"
+    try:
+        backend = Tokenizer.from_file(str(file)) if file.is_file() else _from_vocabulary(folder)
+    except Exception as error:  # the tokenizers library raises bare Exception for any fault in the files
+        raise CheckpointError(f"the tokenizer in {folder} cannot be read ({error}); download it again.") from error
+    tokenizer = TextTokenizer(backend)
+    tokenizer.token_id(END_OF_TEXT)
+    return tokenizer
+
+
+def find_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
+    """The tokenizer of a text encoder: beside its weights, in a pipeline's `tokenizer` folder, else the bundled one.
+
+    A tokenizer beside a single file may be another model's, so it is taken only if it fits the embedding.
+
+    Args:
+        weights: the file or folder the weights were read from.
+        rows: rows of the embedding.
+        bundled: folder with the host's Qwen vocabulary.
+
+    Raises:
+        CheckpointError: the tokenizer found has ids beyond the embedding.
+    """
+    folder = weights if weights.is_dir() else weights.parent
+    for candidate in (folder, folder.parent / "tokenizer"):
+        if has_tokenizer(candidate):
+            tokenizer = load_tokenizer(candidate)
+            if tokenizer.size == rows:
+                return tokenizer
+    tokenizer = load_tokenizer(bundled)
+    if tokenizer.size > rows:
+        raise CheckpointError(
+            f"{weights} has {rows} embedding rows but the tokenizer in {bundled} has {tokenizer.size} tokens. Put the "
+            "model's own tokenizer.json beside it."
+        )
+    return tokenizer
+
+
+def _from_vocabulary(folder: Path) -> Tokenizer:
+    backend = Tokenizer(BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    backend.add_tokens([AddedToken(token, special=token.startswith("<|"), normalized=False) for token in SPECIAL_TOKENS])
+    return backend

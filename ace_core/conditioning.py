@@ -1,0 +1,139 @@
+"""From song plans to what the sampler needs: prompts, token ids, encoder states, source latents and generation mask.
+
+Follows `AceStepHandler.prepare_batch_data` and `prepare_condition` of the official code for text to music, with and
+without audio codes.
+
+Traps:
+- The lyric branch is a table lookup in the text encoder; only the caption runs through its layers.
+- Audio codes turn the source into a cover-type context with the cover instruction; without codes the source is the
+  silence latent. Zeros are out of distribution in both places.
+- Each song is encoded alone, so its conditions do not depend on its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .audio import latent_frames, sample_count
+from .blueprint import Blueprint, resolved_duration
+from .checkpoints.silence import silence_frames
+from .checkpoints.tokenizer import TextTokenizer
+from .models.audio_tokenizer import AudioTokenizer
+from .models.condition_encoder import TIMBRE_FRAMES, ConditionEncoder
+from .models.layers import AttentionFunction, scaled_dot_product_attention
+from .models.qwen3 import Qwen3
+from .prompts import caption_prompt, check_token_counts, lyric_prompt, task_instruction
+
+
+class SongPrompt(NamedTuple):
+    """Token ids of one song's two prompts, and how long the song is."""
+
+    caption_ids: tuple[int, ...]
+    lyric_ids: tuple[int, ...]
+    duration_seconds: float
+    note: str | None
+
+
+class TextStates(NamedTuple):
+    """Caption states [Lt, text_hidden] and lyric embeddings [Ll, text_hidden] of one song."""
+
+    caption: Tensor
+    lyrics: Tensor
+
+
+class SongConditions(NamedTuple):
+    """Everything the sampler needs to know about one song, on the CPU.
+
+    Attributes:
+        packed: conditions [L, condition_size], in the order lyric, timbre, text.
+        source: source latents [T, 64], float32.
+        mask: 1 where the model generates, 0 where it keeps the source [T], float32.
+        sample_count: samples of the finished song; the decoded waveform is cropped to it.
+    """
+
+    packed: Tensor
+    source: Tensor
+    mask: Tensor
+    sample_count: int
+
+    def __repr__(self) -> str:
+        return f"SongConditions(tokens={len(self.packed)}, frames={len(self.source)}, samples={self.sample_count})"
+
+
+def tokenize_song(tokenizer: TextTokenizer, blueprint: Blueprint) -> SongPrompt:
+    """Write and tokenize the caption and lyric prompts of a song plan.
+
+    Raises:
+        ValueError: a prompt is longer than the model was trained on (256 and 2048 tokens); nothing is cut.
+    """
+    duration = resolved_duration(blueprint)
+    instruction = task_instruction("text2music" if blueprint.audio_codes is None else "cover")
+    caption_ids = tokenizer.encode_prompt(caption_prompt(blueprint, instruction, duration_seconds=duration.seconds))
+    lyric_ids = tokenizer.encode_prompt(lyric_prompt(blueprint))
+    check_token_counts(len(caption_ids), len(lyric_ids))
+    return SongPrompt(tuple(caption_ids), tuple(lyric_ids), duration.seconds, duration.note)
+
+
+def encode_text(
+    text_encoder: Qwen3,
+    prompt: SongPrompt,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: AttentionFunction = scaled_dot_product_attention,
+) -> TextStates:
+    """Run the text encoder over a song's prompts."""
+    caption_ids = torch.tensor(prompt.caption_ids, device=device)
+    lyric_ids = torch.tensor(prompt.lyric_ids, device=device)
+    caption = text_encoder(caption_ids[None], dtype, attention)[0]
+    return TextStates(caption, text_encoder.embed(lyric_ids, dtype))
+
+
+def encode_conditions(
+    condition_encoder: ConditionEncoder,
+    text: TextStates,
+    silence: Tensor,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: AttentionFunction = scaled_dot_product_attention,
+) -> Tensor:
+    """Packed conditions [L, condition_size] of one song without reference audio, on the CPU.
+
+    Args:
+        silence: the checkpoint's silence latent [1, T, 64]; its first 30 s stand for "no reference".
+    """
+    reference = silence[0, :TIMBRE_FRAMES].to(device, dtype)
+    caption, lyrics = text.caption.to(device, dtype), text.lyrics.to(device, dtype)
+    packed: Tensor = condition_encoder(caption, lyrics, [reference], attention)
+    return packed.cpu()
+
+
+def decode_audio_codes(
+    audio_tokenizer: AudioTokenizer,
+    codes: Sequence[int],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: AttentionFunction = scaled_dot_product_attention,
+) -> Tensor:
+    """Latents [5 * N, 64] that N audio codes stand for, float32 on the CPU."""
+    hints = audio_tokenizer.decode(torch.tensor(codes, device=device)[None], dtype, attention)
+    return hints[0].float().cpu()
+
+
+def song_conditions(packed: Tensor, prompt: SongPrompt, silence: Tensor, hints: Tensor | None = None) -> SongConditions:
+    """Join conditions with the context of text to music.
+
+    Args:
+        hints: latents of the audio codes [N, 64]; cropped to the song's length, or continued with silence.
+    """
+    frames = latent_frames(prompt.duration_seconds)
+    source = silence_frames(silence, frames)[0]
+    if hints is not None:
+        source = torch.cat((hints[:frames], source[len(hints) :]))
+    return SongConditions(packed, source.float(), torch.ones(frames), sample_count(prompt.duration_seconds))

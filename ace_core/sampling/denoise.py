@@ -1,0 +1,148 @@
+"""The denoising loop: from noise to latents, whatever predicts the velocity.
+
+Latents and updates are float32 even when the network runs in bfloat16. With `official_precision` they are bfloat16, as
+in the official code.
+
+Traps:
+- The last step, to level 0, is an Euler step for every solver: the network knows no level 0, and there is no noise left
+  to add.
+- Heun's second prediction uses plain CFG when the method is APG, as published: APG's momentum belongs to steps.
+- Nothing in the loop reads a tensor's value, so on a GPU steps are queued without waiting. The check for broken
+  latents comes once, after the last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..audio import LATENT_FRAME_RATE
+from ..progress import Progress
+from .guidance import GuidanceMethod, Guided, guide
+from .noise import step_noise
+from .settings import SamplerSettings
+from .solvers import add_noise, euler_step, sde_step
+
+MIN_CHANGE_OVER_TIME = 1e-6
+
+Predict: TypeAlias = Callable[[Tensor, int, bool], tuple[Tensor, "Tensor | None"]]
+"""``predict(x, index, guided)``: velocities of noisy latents ``[B, T, 64]`` at level `index` of the settings' time
+steps, with the conditions and, if `guided`, without any."""
+
+
+def initial_latents(noise: Tensor, latents: Tensor, level: float) -> Tensor:
+    """Existing latents taken back to a level of noise, the start of a run with denoise below 1.
+
+    Args:
+        noise: ``[B, T, 64]``.
+        latents: ``[B, T, 64]``, or ``[1, T, 64]`` for all items.
+        level: the first of the run's time steps; at 1 the latents vanish.
+
+    Raises:
+        ValueError: the latents have another length, or another number of items than 1 or B.
+    """
+    frames, given_frames = noise.shape[1], latents.shape[1]
+    if given_frames != frames:
+        raise ValueError(
+            f"the latents to start from have {given_frames} frames ({given_frames / LATENT_FRAME_RATE:g} s), but the "
+            f"song has {frames} ({frames / LATENT_FRAME_RATE:g} s): give both the same duration"
+        )
+    if latents.shape[0] not in (1, noise.shape[0]):
+        raise ValueError(
+            f"got {latents.shape[0]} latents to start from for a batch of {noise.shape[0]}: give 1 or as many"
+        )
+    return add_noise(latents.to(noise), noise, level)
+
+
+def denoise(
+    predict: Predict,
+    x: Tensor,
+    settings: SamplerSettings,
+    *,
+    item_seeds: Sequence[int],
+    on_progress: Progress | None = None,
+) -> Tensor:
+    """Run every step and return clean latents, float32 ``[B, T, 64]``.
+
+    Args:
+        predict: the network with its conditions; see `Predict`. It gets latents in the loop's dtype and may answer in
+            its own.
+        x: noisy latents ``[B, T, 64]`` at the first level: noise, or `initial_latents`.
+        settings: the run.
+        item_seeds: one for each item; only the "sde" solver draws from them.
+        on_progress: called after each step with (steps done, steps).
+
+    Raises:
+        ValueError: not one seed for each item, or the result is broken (see `check_latents`).
+    """
+    if len(item_seeds) != x.shape[0]:
+        raise ValueError(f"got {len(item_seeds)} seeds for a batch of {x.shape[0]}")
+    x = x.to(torch.bfloat16 if settings.official_precision else torch.float32)
+    levels = [point.t for point in settings.time_points]
+    times = torch.tensor(levels, dtype=x.dtype)  # on the CPU: scalars for every device
+    # Heun's corrector must leave the momentum of the steps alone.
+    corrector: GuidanceMethod = "cfg" if settings.guidance_method == "apg" else settings.guidance_method
+    momentum: Tensor | None = None
+
+    for step in range(settings.steps):
+        t, t_next = times[step], times[step + 1]
+        velocity, momentum = _velocity(predict, x, step, levels[step], settings, settings.guidance_method, momentum)
+        if settings.solver == "euler" or step + 1 == settings.steps:
+            x = euler_step(x, velocity, t, t_next)
+        elif settings.solver == "sde":
+            x = sde_step(x, velocity, t, t_next, step_noise(item_seeds, step, x.shape[1]).to(x))
+        else:
+            estimate = euler_step(x, velocity, t, t_next)
+            velocity_next, _ = _velocity(predict, estimate, step + 1, levels[step + 1], settings, corrector, None)
+            x = euler_step(x, (velocity + velocity_next) / 2, t, t_next)
+        if on_progress is not None:
+            on_progress(step + 1, settings.steps)
+
+    x = x.float()
+    check_latents(x)
+    return x
+
+
+def check_latents(latents: Tensor) -> None:
+    """Refuse latents ``[B, T, 64]`` that cannot be music; waits for the device once.
+
+    Raises:
+        ValueError: an item holds NaN or infinite values, or does not change over time (all zeros, steady silence).
+    """
+    finite = latents.isfinite().flatten(1).all(dim=1)
+    steady = (latents - latents[:, :1]).abs().flatten(1).amax(dim=1) < MIN_CHANGE_OVER_TIME
+    finite_items, steady_items = torch.stack((finite, steady)).tolist()
+    broken = [str(item + 1) for item, is_finite in enumerate(finite_items) if not is_finite]
+    if broken:
+        raise ValueError(
+            f"the sampler's result holds NaN or infinite values (item {', '.join(broken)} of {len(latents)}): the "
+            "model overflowed its number format or its file is damaged; load it as bf16 or fp32, or try another "
+            "checkpoint"
+        )
+    silent = [str(item + 1) for item, is_steady in enumerate(steady_items) if is_steady]
+    if silent:
+        raise ValueError(
+            f"the sampler's result is silent (item {', '.join(silent)} of {len(latents)}): its latents do not change "
+            "over time; load the model as bf16 or fp32, or try another checkpoint"
+        )
+
+
+def _velocity(
+    predict: Predict,
+    x: Tensor,
+    index: int,
+    t: float,
+    settings: SamplerSettings,
+    method: GuidanceMethod,
+    momentum: Tensor | None,
+) -> Guided:
+    guided = settings.guides(index)
+    conditional, unconditional = predict(x, index, guided)
+    if not guided:
+        return Guided(conditional.to(x), momentum)
+    if unconditional is None:
+        raise ValueError(f"guidance is {settings.guidance_scale:g}, but predict gave no unconditional velocity")
+    return guide(method, x, conditional.to(x), unconditional.to(x), t, settings.guidance_scale, momentum)

@@ -1,0 +1,19 @@
+"""Writes the small, untrained checkpoints that stand in for the published ones in the demo and in `dev.py serve`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from host_process import PACK_ROOT
+
+NOTICE = """\
+The weights are an untrained stand-in of a few megabytes, so this is noise shaped by the real pipeline, not music.
+With ACE-Step 1.5 checkpoints in a ComfyUI models folder: python dev.py {command} --models DIR"""
+
+
+def write_stand_in_models(directory: Path) -> Path:
+    """Fill `directory` as a ComfyUI models folder; returns it."""
+    subprocess.run([sys.executable, str(PACK_ROOT / "tests" / "tiny_checkpoints.py"), str(directory)], check=True)
+    return directory

@@ -1,0 +1,168 @@
+"""The only module that touches ComfyUI's internals: folders, memory, devices, progress, messages.
+
+Traps:
+- The patcher class is looked up at call time: ComfyUI rebinds it when dynamic VRAM starts.
+- One network has one patcher, whoever asks: the registry keeps patchers, not modules. Two patchers over one module
+  would each take the other's LoRA weights for the base.
+- On a CPU everything runs in float32 (bfloat16 is many times slower there), and weights are kept in what they run in.
+- Attention back ends of the host cannot share key heads (`enable_gqa` is silently wrong on some), so heads are repeated
+  here. On a CPU the host's default is the slow sub-quadratic one; PyTorch's own attention is used instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+import folder_paths
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from server import PromptServer
+from torch import Tensor
+
+from ..ace_core.checkpoints.inspection import WeightSource
+from ..ace_core.checkpoints.loading import FLOAT8, build_network, weight_key
+from ..ace_core.models.layers import AttentionFunction, scaled_dot_product_attention
+from ..ace_core.progress import Progress
+from ..ace_core.registry import WeightRegistry
+
+ACE_STEP_FOLDER = "ace_step"
+OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
+
+registry = WeightRegistry()
+
+
+def register_model_folder() -> None:
+    """Make `models/ace_step` known, for folders in the official and the diffusers layout."""
+    folder_paths.add_model_folder_path(ACE_STEP_FOLDER, str(Path(folder_paths.models_dir) / ACE_STEP_FOLDER))
+    paths, extensions = folder_paths.folder_names_and_paths[ACE_STEP_FOLDER]
+    folder_paths.folder_names_and_paths[ACE_STEP_FOLDER] = (paths, set(extensions) | {".safetensors", ".json"})
+
+
+def model_files(folder: str) -> list[str]:
+    """Relative paths of the files in one of the host's model folders; cached by the host."""
+    return folder_paths.get_filename_list(folder)
+
+
+def model_path(folder: str, name: str) -> Path:
+    """Absolute path of a file or folder below one of the host's model folders.
+
+    Raises:
+        FileNotFoundError: nothing of that name there; a name cannot lead out of the folder.
+    """
+    roots = [Path(os.path.normpath(root)) for root in folder_paths.get_folder_paths(folder)]
+    for root in roots:
+        path = Path(os.path.normpath(root / name))
+        if path.is_relative_to(root) and path.exists():
+            return path
+    raise FileNotFoundError(f"there is no {name!r} in {', '.join(str(root) for root in roots)}")
+
+
+def bundled_tokenizer_folder() -> Path:
+    """Folder with the vocabulary of the host's Qwen tokenizer, for text encoders that come without one."""
+    return Path(comfy.utils.__file__).parent / "text_encoders" / "qwen25_tokenizer"
+
+
+def compute_dtype(choice: str) -> torch.dtype:
+    """What the DiT, the condition encoder and the text encoder run in.
+
+    Args:
+        choice: "auto" follows the device and the host's options, "bfloat16" and "float32" are taken as they are.
+    """
+    if choice != "auto":
+        return getattr(torch, choice)
+    wanted = comfy.model_management.unet_dtype(
+        device=comfy.model_management.get_torch_device(), supported_dtypes=[torch.bfloat16, torch.float32]
+    )
+    return torch.float32 if wanted == torch.float32 else torch.bfloat16
+
+
+def vae_compute_dtype(choice: str) -> torch.dtype:
+    """What the VAE runs in; see `compute_dtype`."""
+    if choice != "auto":
+        return getattr(torch, choice)
+    device = comfy.model_management.vae_device()
+    return comfy.model_management.vae_dtype(device, [torch.bfloat16, torch.float32])
+
+
+def patcher(source: WeightSource[Any], dtype: torch.dtype, *, kind: str) -> Any:
+    """The one patcher of a network, loading its weights if nobody holds them yet.
+
+    Args:
+        dtype: what it will compute in. Float8 weights stay float8 on an accelerator and are cast at use.
+        kind: "diffusion", "text" or "vae": which of the host's devices it uses.
+    """
+    management = comfy.model_management
+    devices: dict[str, tuple[Callable[[], torch.device], Callable[[], torch.device]]] = {
+        "diffusion": (management.get_torch_device, management.unet_offload_device),
+        "text": (management.text_encoder_device, management.text_encoder_offload_device),
+        "vae": (management.vae_device, management.vae_offload_device),
+    }
+    load_device, offload_device = (device() for device in devices[kind])
+    stored = source.dtype in FLOAT8 and load_device.type != "cpu"
+    storage = source.dtype if stored else dtype
+
+    def build() -> Any:
+        patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+        network = build_network(source, ops=comfy.ops.manual_cast, dtype=storage)
+        return patcher_class(network, load_device=load_device, offload_device=offload_device)
+
+    return registry.get(weight_key(source, storage), build)
+
+
+def load(model_patcher: Any, memory_bytes: int = 0) -> tuple[Any, torch.device]:
+    """Bring a network onto its device, evicting others as needed.
+
+    Args:
+        memory_bytes: what the work will need above the weights.
+
+    Returns:
+        The network and the device to run it on.
+    """
+    comfy.model_management.load_models_gpu([model_patcher], memory_required=memory_bytes)
+    return model_patcher.model, model_patcher.load_device
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """Free memory of a device, as the host counts it."""
+    return int(comfy.model_management.get_free_memory(device))
+
+
+def attention(device: torch.device) -> AttentionFunction:
+    """The attention function for a device: the back end the user chose, or PyTorch's on a CPU."""
+    return scaled_dot_product_attention if device.type == "cpu" else _host_attention
+
+
+def _host_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    heads = query.shape[1]
+    repeats = heads // key.shape[1]
+    if repeats > 1:
+        key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    out: Tensor = optimized_attention(
+        query, key, value, heads, mask=mask, skip_reshape=True, skip_output_reshape=True
+    )
+    return out
+
+
+def progress(total: int) -> Progress:
+    """A progress bar on the running node; its calls raise when the user cancels."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def update(done: int, total: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+
+    return update
+
+
+def show_text(node_id: str | None, text: str) -> None:
+    """Show text on a node of the graph; does nothing where no server runs."""
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and node_id is not None:
+        server.send_progress_text(text, node_id)

@@ -1,0 +1,52 @@
+"""ComfyUI's LATENT for ACE-Step 1.5: [batch, 64, frames] here, [frames, 64] a song in the engine.
+
+Songs of one batch may differ in length. The tensor is padded to the longest with silence; `sample_counts` says how many
+samples each song has. Latents of other nodes lack it: then every item is as long as the tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..ace_core.audio import LATENT_CHANNELS, SAMPLES_PER_FRAME
+from ..ace_core.checkpoints.silence import silence_frames
+
+HOST_TEMPORAL_DOWNSCALE = 1764  # what the host's own ACE-Step 1.5 latents carry, though 1920 would be right
+
+
+def to_latent(songs: Sequence[Tensor], sample_counts: Sequence[int], silence: Tensor) -> dict[str, Any]:
+    """LATENT of songs [T_i, 64]."""
+    frames = max(len(song) for song in songs)
+    padding = silence_frames(silence, frames)[0]
+    samples = torch.stack([torch.cat((song, padding[len(song) :])) for song in songs])
+    return {
+        "samples": samples.transpose(1, 2).contiguous(),
+        "type": "audio",
+        "downscale_ratio_temporal": HOST_TEMPORAL_DOWNSCALE,
+        "sample_counts": list(sample_counts),
+    }
+
+
+def from_latent(latent: dict[str, Any]) -> Tensor:
+    """Latents [B, T, 64] of a LATENT.
+
+    Raises:
+        ValueError: they are not audio latents of ACE-Step 1.5.
+    """
+    samples: Tensor = latent["samples"]
+    if samples.ndim != 3 or samples.shape[1] != LATENT_CHANNELS:
+        raise ValueError(
+            f"latents of ACE-Step 1.5 have the shape [batch, {LATENT_CHANNELS}, frames], got {list(samples.shape)}: "
+            "they come from another model"
+        )
+    return samples.transpose(1, 2)
+
+
+def sample_counts(latent: dict[str, Any]) -> list[int]:
+    """Samples of each song of a LATENT."""
+    items, _, frames = latent["samples"].shape
+    return list(latent.get("sample_counts", [frames * SAMPLES_PER_FRAME] * items))

@@ -1,0 +1,128 @@
+"""Load Models: the DiT with its encoders, the text encoder and the VAE, in any published layout."""
+
+from __future__ import annotations
+
+from comfy_api.v0_0_2 import io, ui
+from torch import Tensor
+
+from ..ace_core.checkpoints.inspection import check_compatible, inspect_model, inspect_text_encoder, inspect_vae
+from ..ace_core.checkpoints.loading import weight_key
+from ..ace_core.checkpoints.silence import compute_silence, load_silence
+from ..ace_core.checkpoints.tokenizer import find_tokenizer
+from ..ace_core.registry import WeightKey, stamp
+from ..ace_core.vae import encode
+from . import _compat as compat
+from . import host, model_choice
+from .types import AceModel, AceModelWire, AceTextEncoder, AceTextEncoderWire, AceVae, AceVaeWire
+
+
+class AceComposerLoadModels(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerLoadModels",
+            display_name="ACE-Step Load Models",
+            category="audio/ACE Composer",
+            description="Load an ACE-Step 1.5 model with its text encoder and VAE, from any published file layout.",
+            search_aliases=["ace step", "music model", "text to music", "checkpoint"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=model_choice.model_options(),
+                    tooltip="The ACE-Step 1.5 model: a file in diffusion_models or checkpoints, or a folder in "
+                    "ace_step with the official or the diffusers layout.",
+                ),
+                io.Combo.Input(
+                    "text_encoder",
+                    options=model_choice.text_encoder_options(),
+                    default=model_choice.AUTO,
+                    tooltip="Qwen3-Embedding-0.6B. auto: the one that comes with the model, else "
+                    f"{model_choice.TEXT_ENCODER_FILE}.",
+                ),
+                io.Combo.Input(
+                    "vae",
+                    options=model_choice.vae_options(),
+                    default=model_choice.AUTO,
+                    tooltip=f"The audio VAE. auto: the one that comes with the model, else {model_choice.VAE_FILE}.",
+                ),
+                io.Combo.Input(
+                    "variant",
+                    options=[model_choice.AUTO, "turbo", "base", "sft"],
+                    default=model_choice.AUTO,
+                    tooltip="Decides the sampler's defaults. auto reads it from the config or the file name; choose it "
+                    "for a renamed file.",
+                ),
+                compat.advanced(
+                    io.Combo.Input(
+                        "precision",
+                        options=[model_choice.AUTO, "bfloat16", "float32"],
+                        default=model_choice.AUTO,
+                        tooltip="What the networks compute in. auto: bfloat16 on a GPU that has it, float32 on a CPU.",
+                    )
+                ),
+            ],
+            outputs=[
+                AceModelWire.Output("ace_model", display_name="model"),
+                AceTextEncoderWire.Output("ace_text_encoder", display_name="text_encoder"),
+                AceVaeWire.Output("ace_vae", display_name="vae"),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str, text_encoder: str, vae: str, **_: object) -> list[tuple[str, int, int]]:
+        files = inspect_model(model_choice.chosen_path(model))
+        text_encoder_source = inspect_text_encoder(model_choice.text_encoder_path(text_encoder, files))
+        vae_source = inspect_vae(model_choice.vae_path(vae, files))
+        sources = (files.dit, files.condition_encoder, text_encoder_source, vae_source)
+        return [tuple(entry) for source in sources for entry in stamp(source.files)]
+
+    @classmethod
+    def execute(cls, model: str, text_encoder: str, vae: str, variant: str, precision: str) -> io.NodeOutput:
+        files = inspect_model(model_choice.chosen_path(model))
+        text_encoder_source = inspect_text_encoder(model_choice.text_encoder_path(text_encoder, files))
+        vae_source = inspect_vae(model_choice.vae_path(vae, files))
+        check_compatible(files, text_encoder_source, vae_source)
+        kind = files.kind if variant == model_choice.AUTO else variant
+        if kind is None:
+            raise ValueError(
+                f"{files.path.name} does not say whether it is a turbo, base or sft model: choose it in 'variant'"
+            )
+
+        dtype = host.compute_dtype(precision)
+        vae_dtype = host.vae_compute_dtype(precision)
+        ace_vae = AceVae(vae_source.path.name, host.patcher(vae_source, vae_dtype, kind="vae"), vae_dtype)
+        ace_text_encoder = AceTextEncoder(
+            text_encoder_source.path.name,
+            host.patcher(text_encoder_source, dtype, kind="text"),
+            find_tokenizer(
+                text_encoder_source.path, text_encoder_source.config.vocab_size, host.bundled_tokenizer_folder()
+            ),
+            dtype,
+        )
+        silence = load_silence(files)
+        if silence is None:
+            silence = _computed_silence(ace_vae, weight_key(vae_source, vae_dtype))
+        ace_model = AceModel(
+            name=files.path.name,
+            size=files.size,
+            kind=kind,
+            dit=host.patcher(files.dit, dtype, kind="diffusion"),
+            condition_encoder=host.patcher(files.condition_encoder, dtype, kind="diffusion"),
+            audio_tokenizer=files.audio_tokenizer and host.patcher(files.audio_tokenizer, dtype, kind="diffusion"),
+            silence=silence,
+            dtype=dtype,
+        )
+        summary = f"{ace_model!r}, {str(dtype).removeprefix('torch.')}"
+        host.show_text(cls.hidden.unique_id, summary)
+        return io.NodeOutput(ace_model, ace_text_encoder, ace_vae, ui=ui.PreviewText(summary))
+
+
+def _computed_silence(vae: AceVae, vae_key: WeightKey) -> Tensor:
+    """The silence latent of checkpoints that bring none: what the VAE makes of silence, computed once."""
+
+    def build() -> Tensor:
+        network, device = host.load(vae.patcher)
+        return compute_silence(lambda waveform: encode(network, waveform, device=device, dtype=vae.dtype))
+
+    return host.registry.get(vae_key._replace(role="silence"), build)

@@ -1,0 +1,236 @@
+"""Sample: render the latents of one song or a batch."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from comfy_api.v0_0_2 import io, ui
+from torch import Tensor
+
+from ..ace_core.conditioning import SongConditions
+from ..ace_core.rendering import render_latents, render_memory_bytes
+from ..ace_core.sampling.guidance import GuidanceMethod
+from ..ace_core.sampling.noise import item_seeds
+from ..ace_core.sampling.settings import resolve_settings
+from ..ace_core.sampling.solvers import Solver
+from . import _compat as compat
+from . import host
+from .latents import from_latent, to_latent
+from .types import AceConditioning, AceConditioningWire, AceModel, AceModelWire
+
+MAX_BATCH = 8
+
+
+class AceComposerSample(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerSample",
+            display_name="ACE-Step Sample",
+            category="audio/ACE Composer",
+            description="Render the latents of a song with the diffusion transformer. 0 on a widget means: what the "
+            "checkpoint wants. The node shows what it used.",
+            search_aliases=["music", "text to music", "ksampler", "denoise"],
+            inputs=[
+                AceModelWire.Input("model", tooltip="From Load Models."),
+                AceConditioningWire.Input("conditioning", tooltip="From Encode."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same song. Item i of a batch uses seed + i, and equals that seed "
+                    "rendered alone.",
+                ),
+                io.Int.Input(
+                    "batch_size",
+                    default=1,
+                    min=1,
+                    max=MAX_BATCH,
+                    tooltip="How many versions of one song to render. With several blueprints: 1, or as many as there are.",
+                ),
+                io.Int.Input("steps", default=0, min=0, max=200, tooltip="0: 8 for turbo, 50 for base and sft."),
+                io.Float.Input(
+                    "shift",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.1,
+                    tooltip="Above 1: more steps at high noise. 0: 3 for turbo, 1 for base and sft. A wrong shift is the "
+                    "most common cause of bad sound.",
+                ),
+                io.Float.Input(
+                    "guidance",
+                    default=0.0,
+                    min=0.0,
+                    max=15.0,
+                    step=0.1,
+                    tooltip="How strongly to follow the blueprint; 1 is off. 0: 7 for base and sft. Turbo has it built "
+                    "in and takes none.",
+                ),
+                io.Combo.Input(
+                    "solver",
+                    options=list(get_args(Solver)),
+                    default="euler",
+                    tooltip="euler: as published. heun: two evaluations a step, for base and sft. sde: fresh seeded noise "
+                    "in every step.",
+                ),
+                io.Latent.Input("latent", optional=True, tooltip="Start from these latents instead of pure noise."),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="How much of the connected latents to replace; 1 replaces everything.",
+                ),
+                compat.advanced(
+                    io.Combo.Input(
+                        "guidance_method",
+                        options=list(get_args(GuidanceMethod)),
+                        default="apg",
+                        optional=True,
+                        tooltip="apg: as published. cfg: plain, harsher. adg: angle-based.",
+                    )
+                ),
+                compat.advanced(
+                    io.Float.Input(
+                        "guidance_start",
+                        default=0.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.01,
+                        optional=True,
+                        tooltip="Lowest noise level t at which guidance acts; t runs from 1 (noise) to 0 (music).",
+                    )
+                ),
+                compat.advanced(
+                    io.Float.Input(
+                        "guidance_end",
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.01,
+                        optional=True,
+                        tooltip="Highest noise level t at which guidance acts.",
+                    )
+                ),
+                compat.advanced(
+                    io.String.Input(
+                        "custom_timesteps",
+                        default="",
+                        optional=True,
+                        tooltip="Noise levels from 1 down to 0, separated by commas, instead of steps and shift.",
+                    )
+                ),
+                compat.advanced(
+                    io.String.Input(
+                        "seeds",
+                        default="",
+                        optional=True,
+                        tooltip="One seed for each item of the batch, separated by commas, instead of seed, seed + 1, ...",
+                    )
+                ),
+                compat.advanced(
+                    io.Boolean.Input(
+                        "official_precision",
+                        default=False,
+                        optional=True,
+                        tooltip="Round time steps and latents to bfloat16 like the official code does.",
+                    )
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    "latent_out", display_name="latent", tooltip="Latents [batch, 64, frames] at 25 frames a second."
+                )
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: AceModel,
+        conditioning: AceConditioning,
+        seed: int,
+        batch_size: int,
+        steps: int,
+        shift: float,
+        guidance: float,
+        solver: Solver,
+        latent: dict[str, Any] | None = None,
+        denoise: float = 1.0,
+        guidance_method: GuidanceMethod = "apg",
+        guidance_start: float = 0.0,
+        guidance_end: float = 1.0,
+        custom_timesteps: str = "",
+        seeds: str = "",
+        official_precision: bool = False,
+    ) -> io.NodeOutput:
+        songs = _batch(conditioning.songs, batch_size)
+        resolved = resolve_settings(
+            model.kind,
+            steps=steps,
+            shift=shift,
+            guidance_scale=guidance,
+            solver=solver,
+            guidance_method=guidance_method,
+            guidance_interval=(guidance_start, guidance_end),
+            custom_timesteps=custom_timesteps,
+            denoise=denoise,
+            has_start_latents=latent is not None,
+            official_precision=official_precision,
+        )
+        item_seed_list = item_seeds(_seed_list(seeds) or seed, len(songs))
+        summary = "\n".join((resolved.summary, *resolved.notes))
+        host.show_text(cls.hidden.unique_id, summary)
+
+        settings = resolved.settings
+        guided = settings.uses_guidance
+        network, device = host.load(
+            model.dit, render_memory_bytes(model.dit.model.config, songs, guided=guided, dtype=model.dtype)
+        )
+        latents = render_latents(
+            network,
+            songs,
+            settings,
+            item_seed_list,
+            device=device,
+            dtype=model.dtype,
+            start_latents=None if latent is None else _start_latents(latent, songs),
+            attention=host.attention(device),
+            on_progress=host.progress(settings.steps),
+        )
+        latent_out = to_latent(latents, [song.sample_count for song in songs], model.silence)
+        return io.NodeOutput(latent_out, ui=ui.PreviewText(summary))
+
+
+def _batch(songs: tuple[SongConditions, ...], batch_size: int) -> tuple[SongConditions, ...]:
+    if len(songs) == 1:
+        return songs * batch_size
+    if batch_size not in (1, len(songs)):
+        raise ValueError(
+            f"{len(songs)} songs are connected and batch_size is {batch_size}: set it to 1 or {len(songs)}, which both "
+            "render each song once"
+        )
+    return songs
+
+
+def _seed_list(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise ValueError(f"seeds must be whole numbers separated by commas, got {text!r}") from error
+
+
+def _start_latents(latent: dict[str, Any], songs: tuple[SongConditions, ...]) -> list[Tensor]:
+    """Latents [T, 64] to start each song from; one item serves all."""
+    items = from_latent(latent).unbind(0)
+    if len(items) == 1:
+        items = items * len(songs)
+    if len(items) != len(songs):
+        raise ValueError(f"got {len(items)} latents to start from for a batch of {len(songs)}: give 1 or as many")
+    return [item[: len(song.source)] for item, song in zip(items, songs, strict=True)]

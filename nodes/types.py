@@ -1,0 +1,83 @@
+"""What travels on the wires between the nodes, and the wires' names.
+
+Wire objects are NamedTuples: immutable, cheap, and the host's memory policy finds the patchers inside a tuple. Weights
+are the patchers' (shared through the registry). The representations are short because the host's error dialog prints
+every input of a failed node.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ..ace_core.blueprint import Blueprint
+from ..ace_core.checkpoints.tokenizer import TextTokenizer
+from ..ace_core.conditioning import SongConditions
+from ..ace_core.sampling.settings import CheckpointKind
+
+AceModelWire = io.Custom("ACE_MODEL")
+AceTextEncoderWire = io.Custom("ACE_TEXT_ENCODER")
+AceVaeWire = io.Custom("ACE_VAE")
+AceBlueprintWire = io.Custom("ACE_BLUEPRINT")
+AceConditioningWire = io.Custom("ACE_CONDITIONING")
+
+
+class AceModel(NamedTuple):
+    """DiT, condition encoder and audio tokenizer of one checkpoint, each with its patcher.
+
+    Attributes:
+        kind: what the checkpoint wants of the sampler. size: "2b" or "xl".
+        audio_tokenizer: None in checkpoints converted without it.
+        silence: the silence latent [1, T, 64].
+        dtype: what the networks compute in.
+    """
+
+    name: str
+    size: str
+    kind: CheckpointKind
+    dit: Any
+    condition_encoder: Any
+    audio_tokenizer: Any | None
+    silence: Tensor
+    dtype: torch.dtype
+
+    def __repr__(self) -> str:
+        return f"ACE-Step 1.5 {self.size.upper()} {self.kind} ({self.name})"
+
+
+class AceTextEncoder(NamedTuple):
+    """Qwen3 embedding model with its tokenizer."""
+
+    name: str
+    patcher: Any
+    tokenizer: TextTokenizer
+    dtype: torch.dtype
+
+    def __repr__(self) -> str:
+        return f"ACE-Step 1.5 text encoder ({self.name})"
+
+
+class AceVae(NamedTuple):
+    """Oobleck VAE."""
+
+    name: str
+    patcher: Any
+    dtype: torch.dtype
+
+    def __repr__(self) -> str:
+        return f"ACE-Step 1.5 VAE ({self.name})"
+
+
+AceBlueprint = tuple[Blueprint, ...]
+
+
+class AceConditioning(NamedTuple):
+    """Conditions of each song of a batch."""
+
+    songs: tuple[SongConditions, ...]
+
+    def __repr__(self) -> str:
+        return f"conditions of {len(self.songs)} song(s)"

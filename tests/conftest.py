@@ -1,0 +1,77 @@
+"""Fixtures of the tests that need a real ComfyUI or a browser, and the markers that go with their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from chromium import INSTALL_COMMAND, find_chromium
+from comfyui_client import ComfyUIClient
+from host_process import HostProcess, find_comfyui
+
+TESTS = Path(__file__).parent
+MARKED_FOLDERS = ("host", "browser", "gpu")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in MARKED_FOLDERS:
+            item.add_marker(folder)
+
+
+@pytest.fixture(scope="session")
+def comfyui_path() -> Path:
+    path = find_comfyui()
+    if path is None:
+        pytest.fail("there is no ComfyUI to test with: run 'python dev.py setup', or set COMFYUI_PATH")
+    return path
+
+
+@pytest.fixture(scope="session")
+def models_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ComfyUI models folder with the small seeded checkpoints."""
+    from tiny_checkpoints import write_host_models
+
+    directory = tmp_path_factory.mktemp("models")
+    write_host_models(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def start_host(comfyui_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., HostProcess]]:
+    """Starts further servers, with HostProcess's keywords: ``start_host(models=..., extra_arguments=["--novram"])``."""
+    started: list[HostProcess] = []
+
+    def start(**keywords: object) -> HostProcess:
+        host = HostProcess(comfyui_path, tmp_path_factory.mktemp("host"), **keywords)
+        started.append(host)
+        host.start()
+        return host
+
+    yield start
+    for host in started:
+        host.stop()
+
+
+@pytest.fixture(scope="session")
+def host(start_host: Callable[..., HostProcess], models_directory: Path) -> HostProcess:
+    """The server that all host and browser tests share, with the pack and the small checkpoints."""
+    return start_host(models=models_directory)
+
+
+@pytest.fixture
+def client(host: HostProcess) -> Iterator[ComfyUIClient]:
+    """A client of its own for each test, connected to the shared server."""
+    with ComfyUIClient(host.url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> Path:
+    path = find_chromium()
+    if path is None:
+        pytest.fail(f"there is no Chromium for the browser tests: {INSTALL_COMMAND}, or set CHROMIUM_PATH")
+    return path

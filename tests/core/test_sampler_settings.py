@@ -1,0 +1,115 @@
+"""What each checkpoint gets by default, and which wishes are refused, corrected or remarked on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ace_core.sampling.schedules import timesteps
+from ace_core.sampling.settings import CheckpointKind, SamplerSettings, defaults_for, resolve_settings
+
+
+def test_zero_means_what_the_checkpoint_wants() -> None:
+    assert defaults_for("turbo") == (8, 3.0, 1.0)
+    assert defaults_for("base") == defaults_for("sft") == (50, 1.0, 7.0)
+
+    turbo = resolve_settings("turbo")
+    assert turbo.settings == SamplerSettings(timesteps(8, 3.0))
+    assert turbo.summary == "8 steps, shift 3, euler, no guidance"
+    assert turbo.notes == ()
+
+    base = resolve_settings("base")
+    assert base.settings == SamplerSettings(timesteps(50, 1.0), guidance_scale=7.0)
+    assert base.summary == "50 steps, shift 1, euler, guidance 7 (apg)"
+    assert base.notes == ()
+
+
+def test_wishes_are_kept() -> None:
+    settings, summary, notes = resolve_settings(
+        "sft",
+        steps=20,
+        guidance_scale=4,
+        solver="heun",
+        guidance_method="adg",
+        guidance_interval=(0.2, 0.9),
+        denoise=0.5,
+        has_start_latents=True,
+        official_precision=True,
+    )
+    assert settings == SamplerSettings(timesteps(20, 1.0, 0.5), "heun", 4.0, "adg", (0.2, 0.9), True)
+    assert summary == ("20 steps, shift 1, denoise 0.5, heun, guidance 4 (adg), for t 0.2 to 0.9, official precision")
+    assert notes == ()
+
+
+def test_turbo_refuses_guidance_and_says_so() -> None:
+    settings, _, notes = resolve_settings("turbo", guidance_scale=7)
+    assert settings.guidance_scale == 1
+    assert not settings.uses_guidance
+    assert len(notes) == 1
+    assert "Guidance 7 was refused" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "wishes", "note"),
+    [
+        ("turbo", {"steps": 21}, "more than 20"),
+        ("turbo", {"shift": 2.5}, "not 2.5"),
+        ("base", {"shift": 3.0}, "shift 3 is reported"),
+        ("base", {"guidance_interval": (0.0, 0.01)}, "guidance is never applied"),
+        ("base", {"has_start_latents": True}, "latents are not used"),
+        ("base", {"steps": 8, "custom_timesteps": "0.9, 0.4"}, "steps and shift are not"),
+    ],
+)
+def test_notes(kind: CheckpointKind, wishes: dict[str, Any], note: str) -> None:
+    _, _, notes = resolve_settings(kind, **wishes)
+    assert len(notes) == 1
+    assert note in notes[0]
+
+
+@pytest.mark.parametrize("wishes", [{"steps": 20}, {"shift": 1.0}, {"shift": 2.0}, {"guidance_scale": 1.0}])
+def test_turbo_within_its_training_has_no_notes(wishes: dict[str, Any]) -> None:
+    assert resolve_settings("turbo", **wishes).notes == ()
+
+
+def test_custom_timesteps_replace_the_schedule() -> None:
+    settings, summary, notes = resolve_settings("turbo", custom_timesteps="0.97, 0.5", has_start_latents=True)
+    assert settings.timesteps == (0.97, 0.5, 0.0)
+    assert summary == "2 steps, custom time steps, euler, no guidance"
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"guidance_scale": 0.5}, "guidance must be 1 .none. to 15, .* got 0.5"),
+        ({"guidance_scale": 16}, "got 16"),
+        ({"guidance_scale": float("nan")}, "got nan"),
+        ({"guidance_interval": (0.6, 0.4)}, "got 0.6 and 0.4"),
+        ({"guidance_interval": (0.0, 1.5)}, "got 0.0 and 1.5"),
+        ({"steps": -1}, "got -1"),
+        ({"solver": "dpm"}, "the solver must be one of euler, heun, sde, got 'dpm'"),
+        ({"guidance_method": "pag"}, "got 'pag'"),
+        ({"denoise": 0.5}, "no latents to start from"),
+        ({"denoise": 0.5, "has_start_latents": True, "custom_timesteps": "0.5"}, "custom time steps set their own"),
+        ({"custom_timesteps": "one"}, "got 'one'"),
+    ],
+)
+def test_wrong_wishes_are_errors(wishes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        resolve_settings("base", **wishes)
+
+
+def test_guidance_interval_is_in_t_with_both_ends() -> None:
+    settings = SamplerSettings((1.0, 0.75, 0.5, 0.25, 0.0), guidance_scale=7, guidance_interval=(0.5, 0.75))
+    assert [settings.guides(index) for index in range(5)] == [False, True, True, False, False]
+    assert settings.uses_guidance
+    assert not SamplerSettings((1.0, 0.0), guidance_scale=1.0).guides(0)
+
+
+@pytest.mark.parametrize("official_precision", [False, True])
+def test_round_numbers_of_the_interval_are_on_the_schedule(official_precision: bool) -> None:
+    settings = SamplerSettings(
+        timesteps(10, 1.0), guidance_scale=7, guidance_interval=(0.1, 0.3), official_precision=official_precision
+    )
+    assert [index for index in range(11) if settings.guides(index)] == [7, 8, 9]
