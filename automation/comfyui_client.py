@@ -106,7 +106,7 @@ class ComfyUIClient:
     def upload(self, path: Path) -> str:
         """Copy a file into the server's input folder; returns the name that a loader's widget takes."""
         boundary = uuid.uuid4().hex
-        name = path.name.replace('"', "%22")
+        name = path.name.replace('"', "'")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"

@@ -7,7 +7,7 @@ import math
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -15,9 +15,10 @@ from comfyui_client import ComfyUIClient, HostError
 from host_process import PACK_ROOT, HostProcess, HostStartError, find_comfyui
 from run_workflow import Job, load_prompt, run_jobs, set_input_text
 from serve import has_accelerator
-from stand_in_models import NOTICE, write_stand_in_models
+from stand_in_models import NOTICE, models_folder, write_stand_in_models
 
 WORKFLOW = PACK_ROOT / "workflows" / "api" / "text_to_music.json"
+LOADER = "AceComposerLoadModels"
 AUDIO_SUFFIXES = {".flac", ".mp3", ".opus", ".wav"}
 
 
@@ -46,38 +47,50 @@ def summarise_audio(path: Path) -> AudioSummary:
     )
 
 
-def render(
-    comfyui: Path, models: Path, output: Path, base_directory: Path, cpu: bool, changes: list[str]
-) -> list[Path]:
-    """Start the host, run the workflow, return the result files; raises HostError with the host's own words."""
-    prompt = load_prompt(WORKFLOW)
-    for change in changes:
-        address, _, text = change.partition("=")
-        set_input_text(prompt, address, text)
-    print("starting ComfyUI...", file=sys.stderr)
+def choose_model(client: ComfyUIClient, prompt: dict[str, Any]) -> None:
+    """Put an ACE-Step model that the host offers, turbo first, in the place of one that it does not offer."""
+    inputs = next(node["inputs"] for node in prompt.values() if node["class_type"] == LOADER)
+    kind, details = client.get_json(f"/object_info/{LOADER}")[LOADER]["input"]["required"]["model"]
+    offered = details["options"] if kind == "COMBO" else kind
+    candidates = sorted((name for name in offered if "ace" in name.lower()), key=lambda name: "turbo" not in name)
+    if inputs["model"] not in offered and candidates:
+        inputs["model"] = candidates[0]
+        print(f"model: {candidates[0]}", file=sys.stderr)
+
+
+def render(host: HostProcess, prompt: dict[str, Any], output: Path) -> list[Path]:
+    """Start the host, run the prompt, return the result files; raises HostError with the host's own words."""
     results: list[Path] = []
-    with HostProcess(find_comfyui(), base_directory, models=models, cpu=cpu) as host, ComfyUIClient(host.url) as client:
+    print("starting ComfyUI...", file=sys.stderr)
+    with host, ComfyUIClient(host.url) as client:
         print(f"ComfyUI answers at {host.url}", file=sys.stderr)
-        if run_jobs(client, [Job(prompt, "")], output, on_result=results.append):
+        choose_model(client, prompt)
+        if run_jobs(client, [Job(prompt, "")], output, on_result=results.append, messages=sys.stderr):
             raise HostError("the demo did not render; the reason is above")
     return results
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py demo", description="Render the text-to-music workflow.")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="a ComfyUI models folder (default: small stand-ins)")
+    parser.add_argument("--models", type=models_folder, metavar="DIR", help="a ComfyUI models folder")
     parser.add_argument("--output", type=Path, default=PACK_ROOT / "output", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--set", action="append", default=[], metavar="NODE_TITLE.INPUT=VALUE", help="change an input")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ace-composer-demo-") as scratch:
-        base_directory = Path(scratch)
-        models = options.models or write_stand_in_models(base_directory / "stand_in_models")
-        cpu = options.models is None or not has_accelerator()
-        try:
-            paths = render(models, options.output, base_directory / "base", cpu=cpu, changes=options.set)
-        except (HostError, HostStartError, ValueError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+    comfyui = find_comfyui()
+    if comfyui is None:
+        parser.error("there is no ComfyUI yet; start this through dev.py, which prepares one")
+    try:
+        prompt = load_prompt(WORKFLOW)
+        for change in options.set:
+            address, _, text = change.partition("=")
+            set_input_text(prompt, address, text)
+        with tempfile.TemporaryDirectory(prefix="ace-composer-demo-") as scratch:
+            models = options.models or write_stand_in_models(Path(scratch) / "stand_in_models")
+            cpu = options.models is None or not has_accelerator()
+            paths = render(HostProcess(comfyui, Path(scratch), models=models, cpu=cpu), prompt, options.output)
+    except (HostError, HostStartError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     for path in paths:
         print(path)
         if path.suffix in AUDIO_SUFFIXES:

@@ -38,9 +38,7 @@ def load_prompt(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if isinstance(prompt, dict) and isinstance(prompt.get("nodes"), list):
-        raise ValueError(
-            f"{path} is a workflow for the browser; save it in ComfyUI with 'Export (API)' and use that file"
-        )
+        raise ValueError(f"{path} is a workflow for the browser; save it with ComfyUI's 'Export (API)' and use that")
     if not isinstance(prompt, dict) or not all(isinstance(x, dict) and "class_type" in x for x in prompt.values()):
         raise ValueError(f"{path} is not an API-format workflow: every entry needs a class_type")
     return prompt
@@ -173,13 +171,14 @@ def run_jobs(
     jobs: Sequence[Job],
     output: Path,
     *,
+    on_result: Callable[[Path], None],
+    messages: TextIO,
     timeout_seconds: float | None = None,
-    on_result: Callable[[Path], None] = lambda path: None,
-    messages: TextIO = sys.stderr,
 ) -> int:
-    """Queue every job, wait for each, save the results; returns how many failed (each is reported on `messages`).
+    """Queue every job, wait for each, save the results; returns how many failed.
 
-    An exception, Ctrl-C included, takes what is left off the server's queue before it goes on.
+    `on_result` gets each saved file; progress and the reasons of failures go to `messages`. An exception, Ctrl-C
+    included, takes what is left off the server's queue before it goes on.
     """
     failed = 0
     waiting: dict[str, Job] = {}
@@ -255,7 +254,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             return 1
         try:
-            failed = run_jobs(client, jobs, options.output, timeout_seconds=options.timeout, on_result=print)
+            failed = run_jobs(
+                client, jobs, options.output, on_result=print, messages=sys.stderr, timeout_seconds=options.timeout
+            )
         except (HostError, TimeoutError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

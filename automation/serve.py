@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
 from host_process import PACK_ROOT, HostProcess, HostStartError, find_comfyui
-from stand_in_models import NOTICE, write_stand_in_models
+from stand_in_models import NOTICE, models_folder, write_stand_in_models
 
 SERVE_DIRECTORY = PACK_ROOT / ".host" / "serve"
 DEFAULT_PORT = 8188
@@ -25,11 +24,14 @@ def has_accelerator() -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py serve", description="Run a ComfyUI with this pack.")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="a ComfyUI models folder (default: small stand-ins)")
+    parser.add_argument("--models", type=models_folder, metavar="DIR", help="a ComfyUI models folder")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default: %(default)s")
     options = parser.parse_args()
+    comfyui = find_comfyui()
+    if comfyui is None:
+        parser.error("there is no ComfyUI yet; start this through dev.py, which prepares one")
     models = options.models or write_stand_in_models(SERVE_DIRECTORY / "stand_in_models")
-    host = HostProcess(find_comfyui(), SERVE_DIRECTORY, models=models, port=options.port, cpu=not has_accelerator())
+    host = HostProcess(comfyui, SERVE_DIRECTORY, models=models, port=options.port, cpu=not has_accelerator())
     print("starting ComfyUI...", file=sys.stderr)
     try:
         with host:

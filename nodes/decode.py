@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from comfy_api.v0_0_2 import io
 
 from ..ace_core.audio import LATENT_FRAME_RATE, SAMPLE_RATE, limit_peak, peak_normalize
 from ..ace_core.vae import choose_tile_frames, decode, decode_memory_bytes
 from . import _compat as compat
 from . import host
+from .latents import from_latent, sample_counts
 from .types import AceVae, AceVaeWire
 
 
@@ -51,10 +51,24 @@ class AceComposerDecode(io.ComfyNode):
     def execute(
         cls, vae: AceVae, latent: dict[str, Any], normalize: bool, tile_seconds: float = 0.0
     ) -> io.NodeOutput:
-        samples = latent["samples"]
-        if samples.ndim != 3 or samples.shape[1] != 64:
-            raise ValueError(
-                f"latents of ACE-Step 1.5 have the shape [batch, 64, frames], got {list(samples.shape)}: they come from "
-                "another model"
-            )
+        latents = from_latent(latent)
+        counts = sample_counts(latent)
         tile_frames = int(tile_seconds * LATENT_FRAME_RATE) or None
+        network, device = host.load(vae.patcher, decode_memory_bytes(vae.patcher.model.config, MAX_TILE_FRAMES, vae.dtype))
+        if tile_frames is None:
+            tile_frames = choose_tile_frames(network.config, host.free_memory_bytes(device), vae.dtype)
+        waveform = decode(
+            network,
+            latents,
+            tile_frames=tile_frames,
+            device=device,
+            dtype=vae.dtype,
+            out_of_memory=host.OUT_OF_MEMORY,
+            on_progress=host.progress(1),
+        )
+        waveform = waveform[:, :, : max(counts)]
+        for item, count in enumerate(counts):
+            waveform[item, :, count:] = 0
+        check_audible(waveform)
+        level = peak_normalize if normalize else limit_peak
+        return io.NodeOutput({"waveform": level(waveform), "sample_rate": SAMPLE_RATE})

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 if not __package__:  # run as a script: the repository is not on the path
@@ -128,7 +129,7 @@ def write_tiny(
 ) -> TinyPaths:
     """Write one small model under `root` (created) and say what to choose."""
     root.mkdir(parents=True, exist_ok=True)
-    model = tiny_model(size, kind, seed, scratch=root)
+    model = tiny_model(size, kind, seed)
     if layout == "comfyui":
         return _write_comfyui(root, root, root, model)
     if layout == "all_in_one":
@@ -145,7 +146,7 @@ def write_host_models(models_dir: Path, *, seed: int = 0) -> dict[str, TinyPaths
         What was written: "comfyui", "comfyui_base", "comfyui_xl", "all_in_one", "official", "diffusers".
     """
     models_dir.mkdir(parents=True, exist_ok=True)
-    turbo = tiny_model("2b", "turbo", seed, scratch=models_dir)
+    turbo = tiny_model("2b", "turbo", seed)
     split = {name: models_dir / name for name in ("diffusion_models", "text_encoders", "vae", "checkpoints", "ace_step")}
     for folder in split.values():
         folder.mkdir(exist_ok=True)
@@ -155,15 +156,15 @@ def write_host_models(models_dir: Path, *, seed: int = 0) -> dict[str, TinyPaths
 
     return {
         "comfyui": write_split(turbo),
-        "comfyui_base": write_split(tiny_model("2b", "base", seed, scratch=models_dir)),
-        "comfyui_xl": write_split(tiny_model("xl", "turbo", seed, scratch=models_dir)),
+        "comfyui_base": write_split(tiny_model("2b", "base", seed)),
+        "comfyui_xl": write_split(tiny_model("xl", "turbo", seed)),
         "all_in_one": _write_all_in_one(split["checkpoints"], turbo),
         "official": _write_official(split["ace_step"], turbo, shards=1),
         "diffusers": _write_diffusers(split["ace_step"] / "acestep-v15-turbo-diffusers", turbo, shards=1),
     }
 
 
-def tiny_model(size: Size, kind: Kind, seed: int, *, scratch: Path) -> TinyModel:
+def tiny_model(size: Size, kind: Kind, seed: int) -> TinyModel:
     """The weights of `seed`. Text encoder, VAE and silence do not depend on size and kind."""
     config = dit_config(size)
     conditioner = ConditionEncoderConfig(_ENCODER, _TEXT_ENCODER.hidden_size, LATENT_CHANNELS, 2, 2, size == "xl")
@@ -173,15 +174,8 @@ def tiny_model(size: Size, kind: Kind, seed: int, *, scratch: Path) -> TinyModel
     encoder = _random(ConditionEncoder(conditioner, ops=nn, device="meta"), seed + 1)
     model |= {f"encoder.{name}": tensor for name, tensor in encoder.items()}
     model |= _random(AudioTokenizer(tokenizer, ops=nn, device="meta"), seed + 2)
-    vae = _random_vae(seed + 4)
-    return TinyModel(
-        size=size,
-        kind=kind,
-        model=model,
-        text_encoder=_random(Qwen3(_TEXT_ENCODER, ops=nn, device="meta"), seed + 3),
-        vae=vae,
-        silence=_silence(vae, scratch),
-    )
+    text_encoder, vae, silence = _shared(seed)
+    return TinyModel(size, kind, model, text_encoder, vae, silence)
 
 
 def tiny_tokenizer() -> Tokenizer:
@@ -319,7 +313,7 @@ def _random_vae(seed: int) -> dict[str, Tensor]:
         conv(f"{name}.conv2", (channels, channels, 1), 0.3, channels)
 
     widths = [VAE_CHANNELS * multiple for multiple in (1, *CHANNEL_MULTIPLES)]
-    conv("encoder.conv1", (widths[0], 2, 7), 1.0, widths[0])
+    conv("encoder.conv1", (widths[0], 2, 7), 3.0, widths[0])
     for index, stride in enumerate(STRIDES):
         block, width, wider = f"encoder.block.{index}", widths[index], widths[index + 1]
         for number in (1, 2, 3):
@@ -327,7 +321,7 @@ def _random_vae(seed: int) -> dict[str, Tensor]:
         snake(f"{block}.snake1", width)
         conv(f"{block}.conv1", (wider, width, 2 * stride), 0.6, wider)
     snake("encoder.snake1", widths[-1])
-    conv("encoder.conv2", (2 * LATENT_CHANNELS, widths[-1], 3), 0.6, 2 * LATENT_CHANNELS)
+    conv("encoder.conv2", (2 * LATENT_CHANNELS, widths[-1], 3), 6.0, 2 * LATENT_CHANNELS)
 
     conv("decoder.conv1", (widths[-1], LATENT_CHANNELS, 7), 1.0, widths[-1])
     for index, stride in enumerate(reversed(STRIDES)):
@@ -341,15 +335,19 @@ def _random_vae(seed: int) -> dict[str, Tensor]:
     return {name: tensor.to(torch.bfloat16) for name, tensor in weights.items()}
 
 
-def _silence(vae: Weights, scratch: Path) -> Tensor:
-    file = scratch / "silence-vae.safetensors"
-    save_file(dict(vae), file)
-    network = build_network(inspect_vae(file), ops=nn, dtype=torch.float32)
-    with torch.inference_mode():
-        silence = compute_silence(network.encode).clone()
-    del network
-    file.unlink()
-    return silence
+@lru_cache(maxsize=4)
+def _shared(seed: int) -> tuple[Weights, Weights, Tensor]:
+    """Text encoder, VAE and silence latent, which do not depend on the model's size and kind."""
+    text_encoder = _random(Qwen3(_TEXT_ENCODER, ops=nn, device="meta"), seed + 3)
+    vae = _random_vae(seed + 4)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "vae.safetensors"
+        save_file(vae, file)
+        network = build_network(inspect_vae(file), ops=nn, dtype=torch.float32)
+        with torch.no_grad():
+            silence = compute_silence(network.encode)
+        del network
+    return text_encoder, vae, silence
 
 
 def _write_comfyui(diffusion_models: Path, text_encoders: Path, vaes: Path, model: TinyModel) -> TinyPaths:

