@@ -50,7 +50,10 @@ def summarise_audio(path: Path) -> AudioSummary:
 def choose_model(client: ComfyUIClient, prompt: dict[str, Any]) -> None:
     """Put an ACE-Step model that the host offers, turbo first, in the place of one that it does not offer."""
     inputs = next(node["inputs"] for node in prompt.values() if node["class_type"] == LOADER)
-    kind, details = client.get_json(f"/object_info/{LOADER}")[LOADER]["input"]["required"]["model"]
+    nodes = client.get_json(f"/object_info/{LOADER}")
+    if LOADER not in nodes:
+        raise HostError("ComfyUI has started without this pack; 'dev.py serve' keeps the log that says why")
+    kind, details = nodes[LOADER]["input"]["required"]["model"]
     offered = details["options"] if kind == "COMBO" else kind
     candidates = sorted((name for name in offered if "ace" in name.lower()), key=lambda name: "turbo" not in name)
     if inputs["model"] not in offered and candidates:

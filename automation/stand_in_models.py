@@ -24,5 +24,6 @@ def models_folder(text: str) -> Path:
 
 def write_stand_in_models(directory: Path) -> Path:
     """Fill `directory` as a ComfyUI models folder; returns it."""
-    subprocess.run([sys.executable, str(PACK_ROOT / "tests" / "tiny_checkpoints.py"), str(directory)], check=True)
+    command = [sys.executable, str(PACK_ROOT / "tests" / "tiny_checkpoints.py"), str(directory)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
     return directory

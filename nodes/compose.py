@@ -58,9 +58,7 @@ class AceComposerBlueprint(io.ComfyNode):
                     tooltip="Words to sing with [Verse], [Chorus], ... above each part (at most 2048 tokens). "
                     "Empty: instrumental.",
                 ),
-                io.Boolean.Input(
-                    "instrumental", default=False, tooltip="No vocals, whatever the lyrics field says."
-                ),
+                io.Boolean.Input("instrumental", default=False, tooltip="No vocals, whatever the lyrics field says."),
                 io.Combo.Input(
                     "language",
                     options=[AUTO, *LANGUAGES],
@@ -68,7 +66,7 @@ class AceComposerBlueprint(io.ComfyNode):
                     tooltip="Language of the vocals. auto: unknown to the renderer, which then follows the lyrics.",
                 ),
                 io.Int.Input("bpm", default=0, min=0, max=300, tooltip="Beats per minute, 30 to 300. 0: auto."),
-                io.Combo.Input("key", options=[AUTO, *ASCII_KEYS], default=AUTO, tooltip="Key and mode. auto: left open."),
+                io.Combo.Input("key", options=[AUTO, *ASCII_KEYS], default=AUTO, tooltip="Key and mode. auto: open."),
                 io.Combo.Input(
                     "time_signature",
                     options=[AUTO, *TIME_SIGNATURES.values()],
@@ -89,11 +87,22 @@ class AceComposerBlueprint(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, language: str | None, bpm: int | None, key: str | None, time_signature: str | None
+        cls,
+        language: str | None,
+        bpm: int | None,
+        key: str | None,
+        time_signature: str | None,
+        duration_seconds: float | None,
     ) -> bool | str:
         """Accept every spelling the blueprint understands, not only the listed one; None is a linked value."""
         try:
-            Blueprint(language=language, bpm=bpm or None, key=key, time_signature=time_signature)
+            Blueprint(
+                language=language,
+                bpm=bpm or None,
+                key=key,
+                time_signature=time_signature,
+                duration_seconds=duration_seconds or None,
+            )
         except ValueError as error:
             return str(error)
         return True
@@ -143,7 +152,7 @@ class AceComposerEncode(io.ComfyNode):
     @classmethod
     def execute(cls, model: AceModel, text_encoder: AceTextEncoder, blueprint: AceBlueprint) -> io.NodeOutput:
         prompts = [tokenize_song(text_encoder.tokenizer, song) for song in blueprint]
-        update = host.progress(2 * len(blueprint))
+        update = host.progress()
 
         network, device = host.load(text_encoder.patcher)
         attention = host.attention(device)
@@ -157,9 +166,7 @@ class AceComposerEncode(io.ComfyNode):
         packed = []
         for done, text in enumerate(texts, len(blueprint) + 1):
             packed.append(
-                encode_conditions(
-                    network, text, model.silence, device=device, dtype=model.dtype, attention=attention
-                )
+                encode_conditions(network, text, model.silence, device=device, dtype=model.dtype, attention=attention)
             )
             update(done, 2 * len(blueprint))
 

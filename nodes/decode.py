@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..ace_core.audio import LATENT_FRAME_RATE, SAMPLE_RATE, limit_peak, peak_normalize
-from ..ace_core.vae import choose_tile_frames, decode, decode_memory_bytes
+from ..ace_core.audio import LATENT_FRAME_RATE, SAMPLE_RATE, limit_peak, peak_normalize, silent_items
+from ..ace_core.vae import SMALLEST_TILE_FRAMES, choose_tile_frames, decode, decode_memory_bytes
 from . import _compat as compat
 from . import host
 from .latents import from_latent, sample_counts
@@ -48,27 +48,30 @@ class AceComposerDecode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, vae: AceVae, latent: dict[str, Any], normalize: bool, tile_seconds: float = 0.0
-    ) -> io.NodeOutput:
+    def execute(cls, vae: AceVae, latent: dict[str, Any], normalize: bool, tile_seconds: float = 0.0) -> io.NodeOutput:
         latents = from_latent(latent)
         counts = sample_counts(latent)
-        tile_frames = int(tile_seconds * LATENT_FRAME_RATE) or None
-        network, device = host.load(vae.patcher, decode_memory_bytes(vae.patcher.model.config, MAX_TILE_FRAMES, vae.dtype))
-        if tile_frames is None:
-            tile_frames = choose_tile_frames(network.config, host.free_memory_bytes(device), vae.dtype)
-        waveform = decode(
+        config = vae.patcher.model.config
+        tile_frames = max(SMALLEST_TILE_FRAMES, int(tile_seconds * LATENT_FRAME_RATE))
+        if tile_seconds == 0:
+            tile_frames = choose_tile_frames(config, host.total_memory_bytes(vae.patcher) // 2, vae.dtype)
+        tile_frames = min(tile_frames, latents.shape[1])
+        network, device = host.load(vae.patcher, decode_memory_bytes(config, tile_frames, vae.dtype))
+        waveforms = decode(
             network,
             latents,
-            tile_frames=tile_frames,
             device=device,
             dtype=vae.dtype,
+            tile_frames=tile_frames,
             out_of_memory=host.OUT_OF_MEMORY,
-            on_progress=host.progress(1),
-        )
-        waveform = waveform[:, :, : max(counts)]
-        for item, count in enumerate(counts):
-            waveform[item, :, count:] = 0
-        check_audible(waveform)
+            on_progress=host.progress(),
+        )[:, :, : max(counts)]
+        for waveform, count in zip(waveforms, counts, strict=True):
+            waveform[:, count:] = 0
+        if any(silent_items(waveforms)):
+            raise ValueError(
+                f"item {silent_items(waveforms).index(True) + 1} decoded to silence: the latents or the VAE are broken; "
+                "load the models as bfloat16 or float32, or try another checkpoint"
+            )
         level = peak_normalize if normalize else limit_peak
-        return io.NodeOutput({"waveform": level(waveform), "sample_rate": SAMPLE_RATE})
+        return io.NodeOutput({"waveform": level(waveforms), "sample_rate": SAMPLE_RATE})

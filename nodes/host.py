@@ -129,9 +129,9 @@ def load(model_patcher: Any, memory_bytes: int = 0) -> tuple[Any, torch.device]:
     return model_patcher.model, model_patcher.load_device
 
 
-def free_memory_bytes(device: torch.device) -> int:
-    """Free memory of a device, as the host counts it."""
-    return int(comfy.model_management.get_free_memory(device))
+def total_memory_bytes(model_patcher: Any) -> int:
+    """Memory of the device a network runs on."""
+    return int(comfy.model_management.get_total_memory(model_patcher.load_device))
 
 
 def attention(device: torch.device) -> AttentionFunction:
@@ -144,15 +144,13 @@ def _host_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
     repeats = heads // key.shape[1]
     if repeats > 1:
         key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
-    out: Tensor = optimized_attention(
-        query, key, value, heads, mask=mask, skip_reshape=True, skip_output_reshape=True
-    )
+    out: Tensor = optimized_attention(query, key, value, heads, mask=mask, skip_reshape=True, skip_output_reshape=True)
     return out
 
 
-def progress(total: int) -> Progress:
+def progress() -> Progress:
     """A progress bar on the running node; its calls raise when the user cancels."""
-    bar = comfy.utils.ProgressBar(total)
+    bar = comfy.utils.ProgressBar(1)
 
     def update(done: int, total: int) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()

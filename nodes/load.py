@@ -89,30 +89,30 @@ class AceComposerLoadModels(io.ComfyNode):
                 f"{files.path.name} does not say whether it is a turbo, base or sft model: choose it in 'variant'"
             )
 
-        dtype = host.compute_dtype(precision)
-        vae_dtype = host.vae_compute_dtype(precision)
-        ace_vae = AceVae(vae_source.path.name, host.patcher(vae_source, vae_dtype, kind="vae"), vae_dtype)
-        ace_text_encoder = AceTextEncoder(
-            text_encoder_source.path.name,
-            host.patcher(text_encoder_source, dtype, kind="text"),
-            find_tokenizer(
-                text_encoder_source.path, text_encoder_source.config.vocab_size, host.bundled_tokenizer_folder()
-            ),
-            dtype,
+        dtype, vae_dtype = host.compute_dtype(precision), host.vae_compute_dtype(precision)
+        sources = (
+            (files.dit, dtype, "diffusion"),
+            (files.condition_encoder, dtype, "diffusion"),
+            (files.audio_tokenizer, dtype, "diffusion"),
+            (text_encoder_source, dtype, "text"),
+            (vae_source, vae_dtype, "vae"),
         )
+        update = host.progress()
+        patchers = []
+        for done, (source, source_dtype, device_kind) in enumerate(sources, 1):
+            patchers.append(source and host.patcher(source, source_dtype, kind=device_kind))
+            update(done, len(sources))
+        dit, condition_encoder, audio_tokenizer, text_encoder_patcher, vae_patcher = patchers
+
+        ace_vae = AceVae(vae_source.path.name, vae_patcher, vae_dtype)
         silence = load_silence(files)
         if silence is None:
             silence = _computed_silence(ace_vae, weight_key(vae_source, vae_dtype))
-        ace_model = AceModel(
-            name=files.path.name,
-            size=files.size,
-            kind=kind,
-            dit=host.patcher(files.dit, dtype, kind="diffusion"),
-            condition_encoder=host.patcher(files.condition_encoder, dtype, kind="diffusion"),
-            audio_tokenizer=files.audio_tokenizer and host.patcher(files.audio_tokenizer, dtype, kind="diffusion"),
-            silence=silence,
-            dtype=dtype,
+        tokenizer = find_tokenizer(
+            text_encoder_source.path, text_encoder_source.config.vocab_size, host.bundled_tokenizer_folder()
         )
+        ace_text_encoder = AceTextEncoder(text_encoder_source.path.name, text_encoder_patcher, tokenizer, dtype)
+        ace_model = AceModel(files.path.name, files.size, kind, dit, condition_encoder, audio_tokenizer, silence, dtype)
         summary = f"{ace_model!r}, {str(dtype).removeprefix('torch.')}"
         host.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(ace_model, ace_text_encoder, ace_vae, ui=ui.PreviewText(summary))

@@ -15,7 +15,14 @@ from . import host
 AUTO = "auto"
 TEXT_ENCODER_FILE = "text_encoders/qwen_0.6b_ace15.safetensors"
 VAE_FILE = "vae/ace_1.5_vae.safetensors"
-_COMPONENTS = ("transformer", "condition_encoder", "audio_tokenizer", "audio_token_detokenizer", "scheduler", "tokenizer")
+_COMPONENTS = (
+    "transformer",
+    "condition_encoder",
+    "audio_tokenizer",
+    "audio_token_detokenizer",
+    "scheduler",
+    "tokenizer",
+)
 
 
 def model_options() -> list[str]:

@@ -48,7 +48,7 @@ class AceComposerSample(io.ComfyNode):
                     default=1,
                     min=1,
                     max=MAX_BATCH,
-                    tooltip="How many versions of one song to render. With several blueprints: 1, or as many as there are.",
+                    tooltip="How many versions of one song to render. With several blueprints: 1, or as many as they are.",
                 ),
                 io.Int.Input("steps", default=0, min=0, max=200, tooltip="0: 8 for turbo, 50 for base and sft."),
                 io.Float.Input(
@@ -57,8 +57,8 @@ class AceComposerSample(io.ComfyNode):
                     min=0.0,
                     max=10.0,
                     step=0.1,
-                    tooltip="Above 1: more steps at high noise. 0: 3 for turbo, 1 for base and sft. A wrong shift is the "
-                    "most common cause of bad sound.",
+                    tooltip="Above 1: more steps at high noise. 0: 3 for turbo, 1 for base and sft. A wrong shift is "
+                    "the most common cause of bad sound.",
                 ),
                 io.Float.Input(
                     "guidance",
@@ -73,8 +73,8 @@ class AceComposerSample(io.ComfyNode):
                     "solver",
                     options=list(get_args(Solver)),
                     default="euler",
-                    tooltip="euler: as published. heun: two evaluations a step, for base and sft. sde: fresh seeded noise "
-                    "in every step.",
+                    tooltip="euler: as published. heun: two evaluations a step, for base and sft. sde: fresh seeded "
+                    "noise in every step.",
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="Start from these latents instead of pure noise."),
                 io.Float.Input(
@@ -130,7 +130,7 @@ class AceComposerSample(io.ComfyNode):
                         "seeds",
                         default="",
                         optional=True,
-                        tooltip="One seed for each item of the batch, separated by commas, instead of seed, seed + 1, ...",
+                        tooltip="One seed for each item, separated by commas, instead of seed, seed + 1, ...",
                     )
                 ),
                 compat.advanced(
@@ -202,7 +202,7 @@ class AceComposerSample(io.ComfyNode):
             dtype=model.dtype,
             start_latents=None if latent is None else _start_latents(latent, songs),
             attention=host.attention(device),
-            on_progress=host.progress(settings.steps),
+            on_progress=host.progress(),
         )
         latent_out = to_latent(latents, [song.sample_count for song in songs], model.silence)
         return io.NodeOutput(latent_out, ui=ui.PreviewText(summary))

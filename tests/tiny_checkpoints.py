@@ -124,9 +124,7 @@ def dit_config(size: Size) -> DiTConfig:
     )
 
 
-def write_tiny(
-    root: Path, layout: Layout, *, size: Size = "2b", kind: Kind = "turbo", seed: int = 0
-) -> TinyPaths:
+def write_tiny(root: Path, layout: Layout, *, size: Size = "2b", kind: Kind = "turbo", seed: int = 0) -> TinyPaths:
     """Write one small model under `root` (created) and say what to choose."""
     root.mkdir(parents=True, exist_ok=True)
     model = tiny_model(size, kind, seed)
@@ -147,7 +145,9 @@ def write_host_models(models_dir: Path, *, seed: int = 0) -> dict[str, TinyPaths
     """
     models_dir.mkdir(parents=True, exist_ok=True)
     turbo = tiny_model("2b", "turbo", seed)
-    split = {name: models_dir / name for name in ("diffusion_models", "text_encoders", "vae", "checkpoints", "ace_step")}
+    split = {
+        name: models_dir / name for name in ("diffusion_models", "text_encoders", "vae", "checkpoints", "ace_step")
+    }
     for folder in split.values():
         folder.mkdir(exist_ok=True)
 

@@ -1,7 +1,7 @@
 """Reading published weights in any layout: what a path holds, its networks, silence latent and tokenizer.
 
-    model = inspect_model("models/ace_step/acestep-v15-turbo")     # headers only
-    dit = build_network(model.dit, ops=torch.nn, dtype=model.dit.dtype)
+model = inspect_model("models/ace_step/acestep-v15-turbo")     # headers only
+dit = build_network(model.dit, ops=torch.nn, dtype=model.dit.dtype)
 """
 
 from .files import CheckpointError

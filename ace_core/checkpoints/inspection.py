@@ -12,7 +12,6 @@ Traps:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -110,42 +109,38 @@ def inspect_model(path: Path | str) -> ModelFiles:
     kind = kinds.identify(weights.tensors)
     settings, config_files = _settings(weights, root)
     layout: Layout = "official" if config_files else "comfyui"
-    tensors: Mapping[str, StoredTensor] = weights.tensors
     if kind == kinds.ALL_IN_ONE:
-        layout, tensors = "all_in_one", _all_in_one(weights, keys.ALL_IN_ONE_MODEL)
+        layout, weights = "all_in_one", _part(weights, keys.ALL_IN_ONE_MODEL)
     elif kind != kinds.MODEL:
         raise kinds.refuse(path, kind, kinds.MODEL)
-    kinds.refuse_quantised(weights.path, tensors, weights.metadata, settings)
-    return _model(root, layout, tensors, settings, (*weights.files, *config_files))
+    kinds.refuse_quantised(weights, settings)
+    return _model(root, layout, weights.tensors, settings, (*weights.files, *config_files))
 
 
 def inspect_text_encoder(path: Path | str) -> WeightSource[Qwen3]:
     """Inspect a Qwen3-Embedding-0.6B in any layout; see `inspect_model` for errors."""
-    return _inspect_qwen3(Path(path), kinds.TEXT_ENCODER)
+    weights, settings, layout, files = _network_files(
+        Path(path), TEXT_ENCODER_FOLDERS, keys.ALL_IN_ONE_TEXT_ENCODER, kinds.TEXT_ENCODER
+    )
+    entries = keys.qwen3_entries(weights.tensors, embedding_model=True)
+    config = configs.qwen3_config(entries, settings, weights.path)
+    return _source("text_encoder", Qwen3, config, layout, weights.path, entries, files)
 
 
 def inspect_planner(path: Path | str) -> WeightSource[Qwen3]:
     """Inspect an ACE-Step 5 Hz language model (a file or a folder); see `inspect_model` for errors."""
-    return _inspect_qwen3(Path(path), kinds.PLANNER)
+    weights, settings, layout, files = _network_files(Path(path), (), None, kinds.PLANNER)
+    entries = keys.qwen3_entries(weights.tensors, embedding_model=False)
+    config = configs.qwen3_config(entries, settings, weights.path)
+    return _source("planner", Qwen3, config, layout, weights.path, entries, files)
 
 
 def inspect_vae(path: Path | str) -> WeightSource[Oobleck]:
     """Inspect an ACE-Step 1.5 VAE in any layout; see `inspect_model` for errors."""
-    path = Path(path)
-    weights = read_weights(_component_root(path, VAE_FOLDERS))
-    kind = kinds.identify(weights.tensors)
-    tensors: Mapping[str, StoredTensor] = weights.tensors
-    if kind == kinds.ALL_IN_ONE:
-        tensors = _all_in_one(weights, keys.ALL_IN_ONE_VAE)
-        kind = kinds.identify(tensors)
-    if kind != kinds.VAE:
-        raise kinds.refuse(path, kind, kinds.VAE)
-    settings, config_files = _settings(weights, path)
-    kinds.refuse_quantised(weights.path, tensors, weights.metadata, settings)
-    entries = keys.vae_entries(tensors)
+    weights, settings, layout, files = _network_files(Path(path), VAE_FOLDERS, keys.ALL_IN_ONE_VAE, kinds.VAE)
+    entries = keys.vae_entries(weights.tensors)
     config = configs.oobleck_config(entries, weights.path)
-    layout: Layout = "all_in_one" if tensors is not weights.tensors else "official" if config_files else "comfyui"
-    return _source("vae", Oobleck, config, layout, weights.path, entries, (*weights.files, *config_files))
+    return _source("vae", Oobleck, config, layout, weights.path, entries, files)
 
 
 def check_compatible(model: ModelFiles, text_encoder: WeightSource[Qwen3], vae: WeightSource[Oobleck]) -> None:
@@ -175,7 +170,9 @@ def model_kind(name: str, settings: Mapping[str, Any]) -> ModelKind | None:
 
 
 @lru_cache(maxsize=32)
-def parameters(network: type[nn.Module], config: Any, dtype: torch.dtype) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
+def parameters(
+    network: type[nn.Module], config: Any, dtype: torch.dtype
+) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
     """Shape and declared dtype of every parameter of `network(config)` when it is built in `dtype`; uses no memory."""
     module = network(config, ops=nn, dtype=dtype, device="meta")
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
@@ -191,7 +188,7 @@ def _inspect_pipeline(root: Path) -> ModelFiles:
             continue
         weights = read_weights(folder)
         component_settings, config_files = _settings(weights, folder)
-        kinds.refuse_quantised(weights.path, weights.tensors, weights.metadata, component_settings)
+        kinds.refuse_quantised(weights, component_settings)
         tensors |= {keys.official_from_diffusers(component, name): tensor for name, tensor in weights.tensors.items()}
         settings |= component_settings
         files += (*weights.files, *config_files)
@@ -241,22 +238,21 @@ def _condition_width(entries: Mapping[str, Entry], default: int) -> int:
     return default if norm is None else norm.shape[0]
 
 
-def _inspect_qwen3(path: Path, wanted: str) -> WeightSource[Qwen3]:
-    weights = read_weights(_component_root(path, TEXT_ENCODER_FOLDERS if wanted == kinds.TEXT_ENCODER else ()))
+def _network_files(
+    path: Path, folders: Iterable[str], all_in_one_prefix: str | None, wanted: str
+) -> tuple[WeightFiles, dict[str, Any], Layout, tuple[Path, ...]]:
+    """The tensors of one network that is `wanted`, its settings, their layout, and every file involved."""
+    weights = read_weights(_component_root(path, folders))
     kind = kinds.identify(weights.tensors)
-    tensors: Mapping[str, StoredTensor] = weights.tensors
-    if kind == kinds.ALL_IN_ONE and wanted == kinds.TEXT_ENCODER:
-        tensors = _all_in_one(weights, keys.ALL_IN_ONE_TEXT_ENCODER)
-        kind = kinds.identify(tensors)
+    settings, config_files = _settings(weights, path)
+    layout: Layout = "official" if config_files else "comfyui"
+    if kind == kinds.ALL_IN_ONE and all_in_one_prefix is not None:
+        layout, weights = "all_in_one", _part(weights, all_in_one_prefix)
+        kind = kinds.identify(weights.tensors)
     if kind != wanted:
         raise kinds.refuse(path, kind, wanted)
-    settings, config_files = _settings(weights, path)
-    kinds.refuse_quantised(weights.path, tensors, weights.metadata, settings)
-    entries = keys.qwen3_entries(tensors, embedding_model=wanted == kinds.TEXT_ENCODER)
-    config = configs.qwen3_config(entries, settings, weights.path)
-    layout: Layout = "all_in_one" if tensors is not weights.tensors else "official" if config_files else "comfyui"
-    role = wanted.replace(" ", "_")
-    return _source(role, Qwen3, config, layout, weights.path, entries, (*weights.files, *config_files))
+    kinds.refuse_quantised(weights, settings)
+    return weights, settings, layout, (*weights.files, *config_files)
 
 
 def _source(
@@ -299,7 +295,8 @@ def _main_dtype(entries: Iterable[Entry]) -> torch.dtype:
     return DTYPES[max(sizes, key=sizes.__getitem__)]
 
 
-def _all_in_one(weights: WeightFiles, prefix: str) -> Mapping[str, StoredTensor]:
+def _part(weights: WeightFiles, prefix: str) -> WeightFiles:
+    """The network under `prefix` of an all-in-one checkpoint; its metadata may be about the other networks."""
     owners = (keys.ALL_IN_ONE_MODEL, keys.ALL_IN_ONE_VAE, keys.ALL_IN_ONE_TEXT)
     unknown = sorted(name for name in weights.tensors if not name.startswith(owners))
     if unknown:
@@ -307,7 +304,7 @@ def _all_in_one(weights: WeightFiles, prefix: str) -> Mapping[str, StoredTensor]
     tensors = keys.strip_prefix(weights.tensors, prefix)
     if not tensors:
         raise CheckpointError(f"{weights.path} is an all-in-one checkpoint without {prefix}*; choose a separate file.")
-    return tensors
+    return weights._replace(tensors=tensors, metadata={})
 
 
 def _settings(weights: WeightFiles, chosen: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
@@ -340,7 +337,9 @@ def _model_root(path: Path) -> Path:
         return path
     models = sorted(child for child in path.glob(MODEL_FOLDER) if child.is_dir())
     if len(models) > 1:
-        raise CheckpointError(f"{path} holds {name_some([model.name for model in models])}. Choose one of these folders.")
+        raise CheckpointError(
+            f"{path} holds {name_some([model.name for model in models])}. Choose one of these folders."
+        )
     return models[0] if models else path
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .files import CheckpointError, StoredTensor, name_some
+from .files import CheckpointError, StoredTensor, WeightFiles, name_some
 from .keys import ALL_IN_ONE_MODEL
 
 CHAT_MODEL_ROWS = 151_936
@@ -51,7 +51,9 @@ _QUANTISED_NAME = re.compile(
     r".*(scaled_fp8|\.scale_weight|\.scale_input|\.weight_scale(_2|_inv)?|\.input_scale|\.pre_quant_scale|\.comfy_quant"
     r"|\.absmax|\.nested_absmax|\.quant_map|\.quant_state\..*|\.SCB|\.qweight|\.qzeros|\.g_idx)"
 )
-_ADAPTER_NAME = re.compile(r".*[._](lora_(A|B|down|up|magnitude_vector)|lokr_w[12](_[ab])?|hada_w[12]_[ab]|dora_scale)(\..*)?")
+_ADAPTER_NAME = re.compile(
+    r".*[._](lora_(A|B|down|up|magnitude_vector)|lokr_w[12](_[ab])?|hada_w[12]_[ab]|dora_scale)(\..*)?"
+)
 
 
 class _Rule(NamedTuple):
@@ -99,17 +101,15 @@ def refuse(path: Path, kind: str, wanted: str) -> CheckpointError:
     return CheckpointError(f"{path} is {DESCRIPTIONS.get(kind, kind)}. Choose {WANTED[wanted]}.")
 
 
-def refuse_quantised(
-    path: Path, tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str], settings: Mapping[str, Any]
-) -> None:
+def refuse_quantised(weights: WeightFiles, settings: Mapping[str, Any]) -> None:
     """Raise CheckpointError if the weights are integers or come with scales (int8, nf4, nvfp4, scaled float8)."""
-    scales = sorted(name for name in tensors if _QUANTISED_NAME.fullmatch(name))
+    scales = sorted(name for name in weights.tensors if _QUANTISED_NAME.fullmatch(name))
     others = sorted(
         f"{name} is {tensor.dtype}"
-        for name, tensor in tensors.items()
+        for name, tensor in weights.tensors.items()
         if tensor.dtype not in PLAIN_DTYPES and not name.endswith(_INTEGER_BUFFERS)
     )
-    if "_quantization_metadata" in metadata and identify(tensors) != ALL_IN_ONE:
+    if "_quantization_metadata" in weights.metadata:
         reason = "_quantization_metadata in its header"
     elif "quantization_config" in settings:
         reason = "quantization_config in its config.json"
@@ -118,7 +118,7 @@ def refuse_quantised(
     else:
         return
     raise CheckpointError(
-        f"{path} is quantised ({reason}) and cannot be read as plain weights. Use the bf16 file of the same model, or "
+        f"{weights.path} is quantised ({reason}) and cannot be read as plain weights. Use the bf16 file of the same model, or "
         "one in float8 without scales."
     )
 

@@ -78,7 +78,9 @@ def build_network(source: WeightSource[Network], *, ops: Ops, dtype: torch.dtype
         ValueError: float8 weights with layers that do not cast them at use.
     """
     if dtype in FLOAT8 and ops is nn:
-        raise ValueError(f"{dtype} weights need layers that cast at use (the host's); pass dtype=torch.bfloat16 instead")
+        raise ValueError(
+            f"{dtype} weights need layers that cast at use (the host's); pass dtype=torch.bfloat16 instead"
+        )
     with torch.inference_mode(False):
         network = source.network(source.config, ops=ops, dtype=_storage_dtype(dtype), device="meta")
         network.load_state_dict(load_state_dict(source, dtype), strict=True, assign=True)

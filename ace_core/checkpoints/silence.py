@@ -74,5 +74,7 @@ def _unpickled(path: Path) -> Tensor:
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be read as a tensor ({error}); download it again.") from error
     if not isinstance(content, Tensor) or content.dtype != torch.float32 or content.ndim != 3:
-        raise CheckpointError(f"{path} does not hold one fp32 tensor [1, {LATENT_CHANNELS}, frames]; download it again.")
+        raise CheckpointError(
+            f"{path} does not hold one fp32 tensor [1, {LATENT_CHANNELS}, frames]; download it again."
+        )
     return content

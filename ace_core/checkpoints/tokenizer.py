@@ -98,7 +98,9 @@ class TextTokenizer:
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether `folder` holds `tokenizer.json`, or `vocab.json` and `merges.txt`."""
-    return (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in ("vocab.json", "merges.txt"))
+    return (folder / "tokenizer.json").is_file() or all(
+        (folder / name).is_file() for name in ("vocab.json", "merges.txt")
+    )
 
 
 def load_tokenizer(folder: Path | str) -> TextTokenizer:
@@ -158,5 +160,7 @@ def _from_vocabulary(folder: Path) -> Tokenizer:
         ]
     )
     backend.decoder = decoders.ByteLevel()
-    backend.add_tokens([AddedToken(token, special=token.startswith("<|"), normalized=False) for token in SPECIAL_TOKENS])
+    backend.add_tokens(
+        [AddedToken(token, special=token.startswith("<|"), normalized=False) for token in SPECIAL_TOKENS]
+    )
     return backend

@@ -62,9 +62,7 @@ def refusal(inspect: Inspect, path: Path) -> str:
 # Files of another kind
 
 
-def test_language_model_as_text_encoder_and_the_reverse(
-    tmp_path: Path, comfyui: tiny_checkpoints.TinyPaths
-) -> None:
+def test_language_model_as_text_encoder_and_the_reverse(tmp_path: Path, comfyui: tiny_checkpoints.TinyPaths) -> None:
     weights = load_file(comfyui.text_encoder)
     weights["model.embed_tokens.weight"] = torch.zeros(217_204, 8, dtype=torch.bfloat16)
     planner = save(tmp_path / "qwen_4b_ace15.safetensors", weights)
@@ -304,9 +302,7 @@ def test_settings_the_networks_do_not_compute(tmp_path: Path, setting: str, valu
     assert setting.replace("rope_parameters", "rope_type") in message
 
 
-def test_networks_of_different_models_do_not_fit_together(
-    tmp_path: Path, comfyui: tiny_checkpoints.TinyPaths
-) -> None:
+def test_networks_of_different_models_do_not_fit_together(tmp_path: Path, comfyui: tiny_checkpoints.TinyPaths) -> None:
     model, vae = inspect_model(comfyui.model), inspect_vae(comfyui.vae)
     check_compatible(model, inspect_text_encoder(comfyui.text_encoder), vae)
     weights = load_file(comfyui.text_encoder)
@@ -330,7 +326,10 @@ def test_networks_of_different_models_do_not_fit_together(
         ({"decoder.layers.0.mlp.up_proj.weight_scale": torch.ones(1)}, None),
         ({"decoder.layers.0.mlp.up_proj.comfy_quant": torch.zeros(8, dtype=torch.uint8)}, None),
         ({"decoder.layers.0.mlp.up_proj.weight.absmax": torch.ones(4)}, None),
-        ({"decoder.layers.0.mlp.up_proj.weight.quant_state.bitsandbytes__nf4": torch.zeros(4, dtype=torch.uint8)}, None),
+        (
+            {"decoder.layers.0.mlp.up_proj.weight.quant_state.bitsandbytes__nf4": torch.zeros(4, dtype=torch.uint8)},
+            None,
+        ),
         ({"decoder.layers.0.mlp.up_proj.weight": torch.zeros(96, 64, dtype=torch.int8)}, None),
         ({}, {"_quantization_metadata": "{}"}),
     ],

@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 import tiny_checkpoints
 
-from ace_core.checkpoints import CheckpointError, inspect_model, inspect_planner, inspect_text_encoder, inspect_vae
-from ace_core.checkpoints import inspection, keys
+from ace_core.checkpoints import (
+    CheckpointError,
+    inspect_model,
+    inspect_planner,
+    inspect_text_encoder,
+    inspect_vae,
+    inspection,
+    keys,
+)
 from ace_core.checkpoints.files import StoredTensor, WeightFiles
 from ace_core.checkpoints.inspection import WeightSource
 from ace_core.models.dit import DiTConfig

@@ -1,0 +1,147 @@
+"""Decoding and encoding of any length: the VAE over tiles, each with the neighbours it depends on.
+
+The published tiling overlaps by 64 latent frames. The network reaches 9 frames when decoding and 7 when encoding; with
+that much context on each side a tile equals the same part of the untiled result up to rounding, so tiles never show.
+
+Songs of a batch are processed one at a time and results collect on the CPU: memory grows with a tile, not with a song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .audio import LATENT_FRAME_RATE
+from .models.oobleck import Oobleck, OobleckConfig, decoder_context_frames, encoder_context_frames
+from .progress import Progress
+
+OutOfMemory = type[BaseException] | tuple[type[BaseException], ...]
+
+TILE_FRAMES = 512  # 20 s, as published
+SMALLEST_TILE_FRAMES = 32
+LIVE_SIGNALS = 4  # full-rate signals of `decoder_channels` that exist at once
+
+
+def decode_memory_bytes(config: OobleckConfig, tile_frames: int, dtype: torch.dtype) -> int:
+    """Estimate of what decoding tiles of `tile_frames` latent frames needs above the weights."""
+    samples = (tile_frames + 2 * decoder_context_frames(config)) * config.samples_per_frame
+    return LIVE_SIGNALS * config.decoder_channels * samples * dtype.itemsize
+
+
+def choose_tile_frames(config: OobleckConfig, free_bytes: int, dtype: torch.dtype) -> int:
+    """The largest tile that decodes within `free_bytes`, 512 latent frames at most and 32 at least."""
+    tile_frames = TILE_FRAMES
+    while tile_frames > SMALLEST_TILE_FRAMES and decode_memory_bytes(config, tile_frames, dtype) > free_bytes:
+        tile_frames //= 2
+    return tile_frames
+
+
+def decode(
+    vae: Oobleck,
+    latents: Tensor,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    tile_frames: int = TILE_FRAMES,
+    out_of_memory: OutOfMemory = (),
+    on_progress: Progress | None = None,
+) -> Tensor:
+    """Latents to waveforms.
+
+    Args:
+        latents: [B, T, latent_channels].
+        device, dtype: what the network runs on and in.
+        tile_frames: latent frames decoded at a time.
+        out_of_memory: exceptions after which a tile is tried again at half its size, down to 32 frames.
+        on_progress: called after each tile with (frames done, frames in all).
+
+    Returns:
+        Waveforms [B, audio_channels, T * samples_per_frame], float32 on the CPU, not clipped.
+
+    Raises:
+        MemoryError: not even the smallest tile fits.
+    """
+    batch, frames, _ = latents.shape
+    step = vae.config.samples_per_frame
+    waveforms = torch.empty(batch, vae.config.audio_channels, frames * step)
+
+    def decode_tile(item: int, start: int, stop: int, first: int, last: int) -> None:
+        tile = vae.decode(latents[item, None, first:last].to(device, dtype))
+        waveforms[item, :, start * step : stop * step] = tile[0, :, (start - first) * step : (stop - first) * step]
+
+    context = decoder_context_frames(vae.config)
+    _run_in_tiles(decode_tile, batch, frames, context, tile_frames, out_of_memory, on_progress)
+    return waveforms
+
+
+def encode(
+    vae: Oobleck,
+    waveforms: Tensor,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    tile_frames: int = 30 * LATENT_FRAME_RATE,
+    out_of_memory: OutOfMemory = (),
+    on_progress: Progress | None = None,
+) -> Tensor:
+    """Waveforms to latents: the mean of the posterior, so that encoding is repeatable.
+
+    Args:
+        waveforms: [B, audio_channels, N] at 48 kHz, N at least one latent frame (1920 samples).
+        tile_frames, out_of_memory, on_progress: see `decode`; a tile is 30 s by default, as published.
+
+    Returns:
+        Latents [B, N // samples_per_frame, latent_channels], float32 on the CPU.
+
+    Raises:
+        ValueError: the waveform is shorter than one latent frame.
+        MemoryError: not even the smallest tile fits.
+    """
+    batch, _, samples = waveforms.shape
+    step = vae.config.samples_per_frame
+    frames = samples // step
+    if frames == 0:
+        raise ValueError(f"audio must last at least {step} samples (one latent frame) to be encoded, got {samples}")
+    latents = torch.empty(batch, frames, vae.config.latent_channels)
+
+    def encode_tile(item: int, start: int, stop: int, first: int, last: int) -> None:
+        end = samples if last == frames else last * step  # samples after the last whole frame reach into it
+        tile = vae.encode(waveforms[item, None, :, first * step : end].to(device, dtype))
+        latents[item, start:stop] = tile[0, start - first : stop - first]
+
+    context = encoder_context_frames(vae.config)
+    _run_in_tiles(encode_tile, batch, frames, context, tile_frames, out_of_memory, on_progress)
+    return latents
+
+
+def _run_in_tiles(
+    run_tile: Callable[[int, int, int, int, int], None],
+    batch: int,
+    frames: int,
+    context: int,
+    tile_frames: int,
+    out_of_memory: OutOfMemory,
+    on_progress: Progress | None,
+) -> None:
+    """Call run_tile(item, start, stop, first, last) until all frames of all items are done, in smaller tiles if need be.
+
+    A tile yields frames start..stop from frames first..last.
+    """
+    item, start = 0, 0
+    while item < batch:
+        stop = min(start + tile_frames, frames)
+        try:
+            run_tile(item, start, stop, max(0, start - context), min(frames, stop + context))
+        except out_of_memory as error:
+            if tile_frames <= SMALLEST_TILE_FRAMES:
+                raise MemoryError(
+                    f"there is not enough memory for the VAE, not even for {tile_frames} latent frames at a time: close "
+                    "other programs, or run the VAE on the CPU (ComfyUI's --cpu-vae)"
+                ) from error
+            tile_frames = max(SMALLEST_TILE_FRAMES, tile_frames // 2)
+            continue
+        if on_progress is not None:
+            on_progress(item * frames + stop, batch * frames)
+        item, start = (item + 1, 0) if stop == frames else (item, stop)

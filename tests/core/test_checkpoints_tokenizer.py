@@ -1,0 +1,152 @@
+"""The text tokenizer against transformers' own Qwen2 tokenizer over the same vocabulary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_checkpoints
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, Qwen2Tokenizer
+
+from ace_core.checkpoints import CheckpointError, TextTokenizer, find_tokenizer, load_tokenizer
+from ace_core.checkpoints.tokenizer import FIRST_SPECIAL_ID, SPECIAL_TOKENS
+
+CAPTION = "# Instruction\nFill the mask:\n\n# Caption\nwarm synths\n\n# Metas\n- bpm: 120\n<|endoftext|>\n"
+SCRIPTS = st.one_of(
+    st.text(),
+    st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF)),  # Chinese
+    st.text(st.characters(min_codepoint=0x0E01, max_codepoint=0x0E5B)),  # Thai
+    st.text(st.characters(min_codepoint=0x1F300, max_codepoint=0x1FAFF)),  # emoji
+    st.text(st.characters(min_codepoint=0x0041, max_codepoint=0x024F)),  # Latin
+    st.text(st.sampled_from("e\u0301a\u0308\u1100\u1161\u11a8 ")),  # decomposed letters
+    st.text(st.sampled_from("0123456789.,:/% ")),
+    st.text(st.sampled_from(" \t\n\r\u00a0\u3000")),
+    st.text(st.sampled_from("I'm we'LL don't 's'T")),
+)
+TEXTS = st.lists(st.one_of(SCRIPTS, st.sampled_from(SPECIAL_TOKENS), st.just(CAPTION)), max_size=5).map("".join)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`vocab.json` and `merges.txt`, the form a host bundles."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    model = json.loads(tiny_checkpoints.tiny_tokenizer().to_str())["model"]
+    vocab = {token: index for token, index in model["vocab"].items() if index < FIRST_SPECIAL_ID}
+    (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+    merges = "".join(f"{first} {second}\n" for first, second in model["merges"])
+    (folder / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(vocabulary: Path) -> TextTokenizer:
+    return load_tokenizer(vocabulary)
+
+
+@pytest.fixture(scope="module")
+def peer(vocabulary: Path) -> Qwen2Tokenizer:
+    tokenizer = Qwen2Tokenizer(vocab=str(vocabulary / "vocab.json"), merges=str(vocabulary / "merges.txt"))
+    tokenizer.add_tokens(list(SPECIAL_TOKENS))
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoints.write_tiny(tmp_path_factory.mktemp("official"), "official").text_encoder
+
+
+@given(text=TEXTS)
+def test_a_built_tokenizer_agrees_with_transformers(built: TextTokenizer, peer: Qwen2Tokenizer, text: str) -> None:
+    ids = built.encode(text)
+    assert ids == peer(text, add_special_tokens=False).input_ids
+    assert built.decode(ids) == peer.decode(ids)
+
+
+@given(text=TEXTS)
+def test_a_tokenizer_file_agrees_with_transformers(folder: Path, text: str) -> None:
+    ours, theirs = _loaded(folder)
+    assert ours.encode(text) == theirs(text, add_special_tokens=False).input_ids
+    assert ours.encode_prompt(text) == theirs(text).input_ids
+
+
+def _loaded(
+    folder: Path, cache: dict[Path, tuple[TextTokenizer, AutoTokenizer]] = {}
+) -> tuple[TextTokenizer, AutoTokenizer]:  # noqa: B006
+    if folder not in cache:
+        cache[folder] = load_tokenizer(folder), AutoTokenizer.from_pretrained(folder)
+    return cache[folder]
+
+
+@given(text=st.text())
+def test_text_survives_the_round_trip(built: TextTokenizer, text: str) -> None:
+    import unicodedata
+
+    assert built.decode(built.encode(text)) == unicodedata.normalize("NFC", text)
+
+
+def test_special_tokens_have_their_published_ids(folder: Path) -> None:
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.size == 151_669
+    for token, index in (
+        ("<|endoftext|>", 151_643),
+        ("<|im_start|>", 151_644),
+        ("<|im_end|>", 151_645),
+        ("<tool_call>", 151_657),
+        ("<tool_response>", 151_665),
+        ("<think>", 151_667),
+        ("</think>", 151_668),
+    ):
+        assert tokenizer.token_id(token) == index
+        assert tokenizer.encode(f"a{token}b")[1] == index
+    with pytest.raises(CheckpointError, match="no token <audio>"):
+        tokenizer.token_id("<audio>")
+
+
+def test_special_tokens_follow_a_bare_vocabulary_in_order(built: TextTokenizer, vocabulary: Path) -> None:
+    size = len(json.loads((vocabulary / "vocab.json").read_text(encoding="utf-8")))
+    assert [built.token_id(token) for token in SPECIAL_TOKENS] == list(range(size, size + 26))
+
+
+def test_a_host_vocabularys_own_special_tokens_are_not_used(
+    vocabulary: Path, built: TextTokenizer, tmp_path: Path
+) -> None:
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / name).write_bytes((vocabulary / name).read_bytes())
+    other = {str(built.token_id("<think>")): {"content": "<|meta|>", "special": True}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": other}))
+    assert load_tokenizer(tmp_path).encode(CAPTION + "<think>") == built.encode(CAPTION + "<think>")
+
+
+def test_the_end_token_of_a_template_and_of_the_tokenizer(folder: Path) -> None:
+    tokenizer = load_tokenizer(folder)
+    newline = tokenizer.encode("\n")
+    assert tokenizer.encode_prompt(CAPTION)[-3:] == [151_643, *newline, 151_643]
+    assert tokenizer.encode_prompt("la la<|endoftext|>")[-2:] == [151_643, 151_643]
+
+
+def test_where_a_text_encoders_tokenizer_is_found(tmp_path: Path, vocabulary: Path, folder: Path) -> None:
+    rows = tiny_checkpoints.EMBEDDING_ROWS
+    assert find_tokenizer(folder, rows, vocabulary).size == rows
+    assert find_tokenizer(folder / "model.safetensors", rows, vocabulary).size == rows
+    pipeline = tiny_checkpoints.write_tiny(tmp_path / "pipeline", "diffusers").model
+    assert find_tokenizer(pipeline / "text_encoder" / "model.safetensors", rows, vocabulary).size == rows
+
+    split = tiny_checkpoints.write_tiny(tmp_path / "split", "comfyui").text_encoder
+    bundled = load_tokenizer(vocabulary).size
+    assert find_tokenizer(split, rows, vocabulary).size == bundled
+    (split.parent / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    assert find_tokenizer(split, rows, vocabulary).size == rows
+    assert find_tokenizer(split, rows - 1, vocabulary).size == bundled  # somebody else's tokenizer.json
+    with pytest.raises(CheckpointError, match=f"has {bundled - 1} embedding rows but .* {bundled} tokens"):
+        find_tokenizer(split, bundled - 1, vocabulary)
+
+
+def test_damaged_and_missing_tokenizers(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds no tokenizer"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_tokenizer(tmp_path)
