@@ -69,6 +69,21 @@ def silent_items(waveform: torch.Tensor) -> list[bool]:
     return flags
 
 
+def check_audible(waveform: torch.Tensor) -> None:
+    """Refuse decoded audio ``[B, C, T]`` that is no music.
+
+    Raises:
+        ValueError: an item holds NaN or infinite samples, or is silent throughout.
+    """
+    for item, silent in enumerate(silent_items(waveform)):
+        problem = "silence" if silent else "NaN or infinite samples"
+        if silent or not torch.isfinite(waveform[item]).all():
+            raise ValueError(
+                f"item {item + 1} of {len(waveform)} decoded to {problem}: the latents or the VAE are broken; load the "
+                "models as bfloat16 or float32, or try another checkpoint"
+            )
+
+
 def to_stereo(waveform: torch.Tensor) -> torch.Tensor:
     """Turn ``[B, 1, T]`` into two equal channels and pass ``[B, 2, T]`` through.
 

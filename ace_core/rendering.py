@@ -91,7 +91,7 @@ def _velocity_function(
 
 
 def render_memory_bytes(config: DiTConfig, songs: Sequence[SongConditions], *, guided: bool, dtype: torch.dtype) -> int:
-    """Estimate of what `render_latents` needs above the weights: activations of a layer, and conditions of all layers."""
+    """Estimate of what `render_latents` needs above the weights: one layer's activations, all layers' conditions."""
     rows = len(songs) * (2 if guided else 1)
     tokens = max(len(song.source) for song in songs) // config.patch_size
     condition_tokens = max(len(song.packed) for song in songs)

@@ -125,7 +125,7 @@ def _run_in_tiles(
     out_of_memory: OutOfMemory,
     on_progress: Progress | None,
 ) -> None:
-    """Call run_tile(item, start, stop, first, last) until all frames of all items are done, in smaller tiles if need be.
+    """Call run_tile(item, start, stop, first, last) until all frames of all items are done; see `decode`.
 
     A tile yields frames start..stop from frames first..last.
     """
@@ -137,8 +137,8 @@ def _run_in_tiles(
         except out_of_memory as error:
             if tile_frames <= SMALLEST_TILE_FRAMES:
                 raise MemoryError(
-                    f"there is not enough memory for the VAE, not even for {tile_frames} latent frames at a time: close "
-                    "other programs, or run the VAE on the CPU (ComfyUI's --cpu-vae)"
+                    f"the VAE does not fit into memory, not even with {tile_frames} latent frames at a time: close "
+                    "other programs, or run it on the CPU (ComfyUI's --cpu-vae)"
                 ) from error
             tile_frames = max(SMALLEST_TILE_FRAMES, tile_frames // 2)
             continue

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..ace_core.audio import LATENT_FRAME_RATE, SAMPLE_RATE, limit_peak, peak_normalize, silent_items
+from ..ace_core.audio import LATENT_FRAME_RATE, SAMPLE_RATE, check_audible, limit_peak, peak_normalize
 from ..ace_core.vae import SMALLEST_TILE_FRAMES, choose_tile_frames, decode, decode_memory_bytes
 from . import _compat as compat
 from . import host
@@ -52,10 +52,10 @@ class AceComposerDecode(io.ComfyNode):
         latents = from_latent(latent)
         counts = sample_counts(latent)
         config = vae.patcher.model.config
-        tile_frames = max(SMALLEST_TILE_FRAMES, int(tile_seconds * LATENT_FRAME_RATE))
-        if tile_seconds == 0:
-            tile_frames = choose_tile_frames(config, host.total_memory_bytes(vae.patcher) // 2, vae.dtype)
-        tile_frames = min(tile_frames, latents.shape[1])
+        tile_frames = int(tile_seconds * LATENT_FRAME_RATE) or choose_tile_frames(
+            config, host.total_memory_bytes(vae.patcher) // 2, vae.dtype
+        )
+        tile_frames = max(SMALLEST_TILE_FRAMES, min(tile_frames, latents.shape[1]))
         network, device = host.load(vae.patcher, decode_memory_bytes(config, tile_frames, vae.dtype))
         waveforms = decode(
             network,
@@ -68,10 +68,6 @@ class AceComposerDecode(io.ComfyNode):
         )[:, :, : max(counts)]
         for waveform, count in zip(waveforms, counts, strict=True):
             waveform[:, count:] = 0
-        if any(silent_items(waveforms)):
-            raise ValueError(
-                f"item {silent_items(waveforms).index(True) + 1} decoded to silence: the latents or the VAE are broken; "
-                "load the models as bfloat16 or float32, or try another checkpoint"
-            )
+        check_audible(waveforms)
         level = peak_normalize if normalize else limit_peak
         return io.NodeOutput({"waveform": level(waveforms), "sample_rate": SAMPLE_RATE})

@@ -48,7 +48,7 @@ class AceComposerSample(io.ComfyNode):
                     default=1,
                     min=1,
                     max=MAX_BATCH,
-                    tooltip="How many versions of one song to render. With several blueprints: 1, or as many as they are.",
+                    tooltip="How many versions of one song to render. With several blueprints: 1, or their number.",
                 ),
                 io.Int.Input("steps", default=0, min=0, max=200, tooltip="0: 8 for turbo, 50 for base and sft."),
                 io.Float.Input(

@@ -27,12 +27,18 @@ if not __package__:  # run as a script: the repository is not on the path
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from torch import Tensor, nn
 
 from ace_core.checkpoints import build_network, compute_silence, inspect_vae
-from ace_core.checkpoints.tokenizer import END_OF_TEXT, FIRST_SPECIAL_ID, SPECIAL_TOKENS
+from ace_core.checkpoints.tokenizer import (
+    END_OF_TEXT,
+    FIRST_SPECIAL_ID,
+    SPECIAL_TOKENS,
+    added_tokens,
+    word_splitter,
+)
 from ace_core.models.audio_tokenizer import AudioTokenizer, AudioTokenizerConfig
 from ace_core.models.condition_encoder import ConditionEncoder, ConditionEncoderConfig
 from ace_core.models.dit import DiT, DiTConfig
@@ -184,20 +190,13 @@ def tiny_tokenizer() -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=600, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
     )
-    words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    split = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(words), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.pre_tokenizer = split
+    backend.pre_tokenizer = word_splitter()
     backend.train_from_iterator(_CORPUS, trainer)
     trained = json.loads(backend.to_str())["model"]
     special = {token: FIRST_SPECIAL_ID + index for index, token in enumerate(SPECIAL_TOKENS)}
     merges = [tuple(pair) for pair in trained["merges"]]
     tokenizer = Tokenizer(BPE(vocab=trained["vocab"] | special, merges=merges))
-    tokenizer.pre_tokenizer = split
+    tokenizer.pre_tokenizer = word_splitter()
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.Sequence(
@@ -206,9 +205,7 @@ def tiny_tokenizer() -> Tokenizer:
             processors.TemplateProcessing(single=f"$A {END_OF_TEXT}", special_tokens=[(END_OF_TEXT, FIRST_SPECIAL_ID)]),
         ]
     )
-    tokenizer.add_tokens(
-        [AddedToken(token, special=token.startswith("<|"), normalized=False) for token in SPECIAL_TOKENS]
-    )
+    tokenizer.add_tokens(added_tokens())
     return tokenizer
 
 
@@ -586,11 +583,11 @@ _CORPUS = (
     "# Instruction\nFill the audio semantic mask based on the given conditions:\n\n# Caption\nA bright pop song with "
     "warm synths, tight drums, a driving bass and a female voice.\n\n# Metas\n- bpm: 120\n- timesignature: 4\n"
     "- keyscale: C major\n- duration: 30 seconds\n",
-    "Generate audio semantic tokens based on the given conditions:\nRepaint the mask area based on the given conditions:",
-    "# Languages\nen\n\n# Lyric\n[Verse 1]\nWalking down the street with the radio on\nEvery night I hear your favourite "
-    "song\n\n[Chorus]\nSing it to the stars and let it go\nEverything is moving soft and slow\n[Instrumental]",
-    "slow acoustic guitar ballad, piano, strings, melancholic, male vocals, lo-fi, electronic, house, rock, jazz, hip hop",
-    "fast energetic dance track with heavy kick, distorted lead, choir, brass, flute, saxophone, organ, reverb, N/A minor",
+    "Generate audio semantic tokens based on the given conditions:\nRepaint the mask area:",
+    "# Languages\nen\n\n# Lyric\n[Verse 1]\nWalking down the street with the radio on\nEvery night I hear your song\n"
+    "\n[Chorus]\nSing it to the stars and let it go\nEverything is moving soft and slow\n[Instrumental]",
+    "slow acoustic guitar ballad, piano, strings, melancholic, male vocals, lo-fi, electronic, house, rock, jazz",
+    "fast energetic dance track with heavy kick, distorted lead, choir, brass, flute, saxophone, organ, N/A minor",
 )
 
 

@@ -138,7 +138,7 @@ def refuse_other_settings(settings: Settings, path: Path, *, sliding: bool) -> N
     Args:
         sliding: whether even layers attend within a window (the model) or all layers to everything (Qwen3).
     """
-    published = {
+    published: dict[str, object] = {
         "hidden_act": "silu",
         "rope_scaling": None,
         "use_sliding_window": sliding,
@@ -148,8 +148,9 @@ def refuse_other_settings(settings: Settings, path: Path, *, sliding: bool) -> N
     parameters = settings.get("rope_parameters") or {}
     published["rope_type"], found["rope_type"] = "default", parameters.get("rope_type", "default")
     layer_types = settings.get("layer_types") or []
-    alternating = ["full_attention" if index % 2 or not sliding else "sliding_attention" for index in range(99)]
-    published["layer_types"], found["layer_types"] = alternating[: len(layer_types)], layer_types
+    even = "sliding_attention" if sliding else "full_attention"
+    published["layer_types"] = ["full_attention" if index % 2 else even for index in range(len(layer_types))]
+    found["layer_types"] = layer_types
     for name, value in published.items():
         if found[name] != value:
             raise CheckpointError(

@@ -1,6 +1,6 @@
 """What a path holds: layout, variant, and for each network a `WeightSource` that accounts for every tensor.
 
-Only headers and `config.json` are read; nothing here touches tensor data, so inspecting a 10 GB file takes milliseconds.
+Only headers and `config.json` are read; nothing here touches tensor data, so a 10 GB file takes milliseconds.
 A path may be a weight file, one shard or index of a set, the folder of one network, a diffusers pipeline folder, or the
 official bundle that holds all of them in subfolders.
 
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -33,6 +33,7 @@ from .keys import Entry
 Layout = Literal["official", "comfyui", "all_in_one", "diffusers"]
 Size = Literal["2b", "xl"]
 ModelKind = Literal["turbo", "base", "sft"]
+KINDS: tuple[ModelKind, ...] = ("turbo", "base", "sft")
 Network = TypeVar("Network", bound=nn.Module)
 
 MODEL_FOLDER = "acestep-v15-*"
@@ -47,6 +48,13 @@ DTYPES = {
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
 }
+
+
+class Parameter(NamedTuple):
+    """Shape of a parameter and the dtype its network declares it in."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +169,7 @@ def model_kind(name: str, settings: Mapping[str, Any]) -> ModelKind | None:
     if settings.get("is_turbo"):
         return "turbo"
     for text in (str(settings.get("model_version") or ""), name):
-        found: set[ModelKind] = {kind for kind in ("turbo", "base", "sft") if kind in text.lower()}  # type: ignore[misc]
+        found = {kind for kind in KINDS if kind in text.lower()}
         if settings.get("is_turbo") is False:
             found.discard("turbo")
         if len(found) == 1:
@@ -170,12 +178,10 @@ def model_kind(name: str, settings: Mapping[str, Any]) -> ModelKind | None:
 
 
 @lru_cache(maxsize=32)
-def parameters(
-    network: type[nn.Module], config: Any, dtype: torch.dtype
-) -> Mapping[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Shape and declared dtype of every parameter of `network(config)` when it is built in `dtype`; uses no memory."""
+def parameters(network: type[nn.Module], config: Any, dtype: torch.dtype) -> Mapping[str, Parameter]:
+    """Every parameter of `network(config)` when it is built in `dtype`; takes no memory."""
     module = network(config, ops=nn, dtype=dtype, device="meta")
-    return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
+    return {name: Parameter(tuple(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
 
 
 def _inspect_pipeline(root: Path) -> ModelFiles:
@@ -265,7 +271,7 @@ def _source(
     files: tuple[Path, ...],
 ) -> WeightSource[Network]:
     """The source, once every parameter has its tensor, every tensor its parameter, and the shapes agree."""
-    expected = {name: shape for name, (shape, _) in parameters(network, config, torch.float32).items()}
+    expected = {name: wanted.shape for name, wanted in parameters(network, config, torch.float32).items()}
     missing = sorted(expected.keys() - entries.keys())
     unexpected = sorted(entry.tensor.name for name, entry in entries.items() if name not in expected)
     wrong = sorted(

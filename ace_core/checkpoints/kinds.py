@@ -118,8 +118,8 @@ def refuse_quantised(weights: WeightFiles, settings: Mapping[str, Any]) -> None:
     else:
         return
     raise CheckpointError(
-        f"{weights.path} is quantised ({reason}) and cannot be read as plain weights. Use the bf16 file of the same model, or "
-        "one in float8 without scales."
+        f"{weights.path} is quantised ({reason}) and cannot be read as plain weights. Use the bf16 file of the same "
+        "model, or one in float8 without scales."
     )
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -58,7 +59,7 @@ def load_state_dict(source: WeightSource[Network], dtype: torch.dtype | None = N
             elif dtype in FLOAT8 and tensor.dtype in FLOAT8 and _is_matrix(name, tensor):
                 target = tensor.dtype
             else:
-                target = declared[name][1]
+                target = declared[name].dtype
             weights[name] = tensor.to(target)
     return weights
 
@@ -101,7 +102,7 @@ def check_finite(tensor: Tensor, name: str, path: Path) -> None:
 def fuse_weight_norm(direction: Tensor, gain: Tensor) -> Tensor:
     """gain * direction / ||direction|| in fp32, the norm over all dimensions but the first."""
     direction = direction.float()
-    norm = direction.flatten(1).norm(dim=1).view_as(gain)
+    norm: Tensor = torch.linalg.vector_norm(direction.flatten(1), dim=1).view_as(gain)
     return direction * (gain.float() / norm)
 
 
@@ -114,7 +115,7 @@ def _stored_tensors(source: WeightSource[Network]) -> Iterator[tuple[str, Tensor
             try:
                 if stored.file not in files:
                     files[stored.file] = stack.enter_context(safe_open(stored.file, framework="pt", device="cpu"))
-                tensor: Tensor = files[stored.file].get_tensor(stored.name)
+                tensor = cast("Tensor", files[stored.file].get_tensor(stored.name))  # type: ignore[no-untyped-call]
             except (OSError, SafetensorError) as error:
                 raise CheckpointError(f"{stored.file} changed while it was being read ({error}); try again.") from error
             check_finite(tensor, stored.name, stored.file)

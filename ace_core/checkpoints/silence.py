@@ -1,7 +1,7 @@
 """The silence latent: what the VAE makes of digital silence, the model's word for "nothing here".
 
 It fills empty sources, pads short ones, and is the timbre of songs without a reference. Zeros are not a substitute: the
-model never saw them and answers with drones. The official folders hold it as `silence_latent.pt` ([1, 64, 15000], fp32),
+model never saw them and answers with drones. Official folders hold it as `silence_latent.pt` ([1, 64, 15000], fp32),
 diffusers folders as a buffer ([1, 15000, 64], in the dtype of the conversion), ComfyUI files not at all.
 
 Traps:
@@ -41,7 +41,7 @@ def load_silence(model: ModelFiles) -> Tensor | None:
     if isinstance(model.silence, StoredTensor):
         path, name = model.silence.file, model.silence.name
         with safe_open(path, framework="pt", device="cpu") as file:
-            silence = file.get_tensor(name).float()
+            silence: Tensor = file.get_tensor(name).float()
     else:
         path, name = model.silence, "its tensor"
         silence = _unpickled(path).transpose(1, 2).contiguous()
@@ -62,7 +62,7 @@ def compute_silence(encode: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def silence_frames(silence: Tensor, frames: int) -> Tensor:
-    """The first `frames` frames of silence [1, T, 64]; beyond its end the middle frame, which is steady, is repeated."""
+    """The first `frames` frames of silence [1, T, 64]; beyond its end the (steady) middle frame is repeated."""
     length = silence.shape[1]
     steady = silence[:, length // 2, None].expand(-1, max(0, frames - length), -1)
     return torch.cat((silence[:, :frames], steady), dim=1)

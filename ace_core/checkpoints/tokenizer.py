@@ -1,6 +1,6 @@
 """The text tokenizer of Qwen3: byte-level BPE with the Qwen3 special tokens.
 
-Read from a model folder's `tokenizer.json`, or built from `vocab.json` + `merges.txt` (all Qwen2, 2.5 and 3 models share
+Read from a model folder's `tokenizer.json`, or built from `vocab.json` + `merges.txt` (Qwen2, 2.5 and 3 models share
 these two files, and ComfyUI bundles them).
 
 Traps:
@@ -98,9 +98,8 @@ class TextTokenizer:
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether `folder` holds `tokenizer.json`, or `vocab.json` and `merges.txt`."""
-    return (folder / "tokenizer.json").is_file() or all(
-        (folder / name).is_file() for name in ("vocab.json", "merges.txt")
-    )
+    vocabulary = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    return vocabulary or (folder / "tokenizer.json").is_file()
 
 
 def load_tokenizer(folder: Path | str) -> TextTokenizer:
@@ -150,17 +149,25 @@ def find_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
     return tokenizer
 
 
-def _from_vocabulary(folder: Path) -> Tokenizer:
-    backend = Tokenizer(BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
-    backend.normalizer = normalizers.NFC()
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
+def word_splitter() -> pre_tokenizers.PreTokenizer:
+    """Text -> words in the byte alphabet, between which no merge reaches."""
+    return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+
+
+def added_tokens() -> list[AddedToken]:
+    """`SPECIAL_TOKENS` as the tokenizers library adds them: matched literally, before normalisation."""
+    return [AddedToken(token, special=token.startswith("<|"), normalized=False) for token in SPECIAL_TOKENS]
+
+
+def _from_vocabulary(folder: Path) -> Tokenizer:
+    backend = Tokenizer(BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = word_splitter()
     backend.decoder = decoders.ByteLevel()
-    backend.add_tokens(
-        [AddedToken(token, special=token.startswith("<|"), normalized=False) for token in SPECIAL_TOKENS]
-    )
+    backend.add_tokens(added_tokens())
     return backend

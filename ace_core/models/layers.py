@@ -72,7 +72,7 @@ def causal_mask(length: int, dtype: torch.dtype, device: torch.device) -> Tensor
 
 
 def sliding_mask(length: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-    """Additive masks [blocks, 1, window, 3 * window] for `sliding_attention`; None when the window covers everything."""
+    """Additive masks [blocks, 1, window, 3 * window] for `sliding_attention`; None when the window covers all."""
     if length <= window + 1:
         return None
     blocks = -(-length // window)
@@ -242,7 +242,7 @@ def encoder_layers(
 
 
 def run_encoder_layers(layers: nn.ModuleList, x: Tensor, config: EncoderConfig, attention: AttentionFunction) -> Tensor:
-    """Run a bidirectional stack on x [B, S, hidden] without padding: even layers see the window, odd ones everything."""
+    """Run a bidirectional stack on x [B, S, hidden] without padding: even layers see the window, odd ones all."""
     length = x.shape[1]
     rotary = rotary_table(torch.arange(length, device=x.device), config.head_dim, config.rope_theta, x.dtype)
     window = config.sliding_window

@@ -175,3 +175,15 @@ def test_no_overlap_is_concatenation_and_too_much_is_an_error(noise: torch.Tenso
         audio.crossfade(noise, noise, 4_801)
     with pytest.raises(ValueError, match="cannot cross-fade shapes"):
         audio.crossfade(noise, noise[:, :1], 10)
+
+
+def test_decoded_silence_and_nan_are_refused_with_the_item() -> None:
+    waveform = torch.ones(3, 2, 10)
+    audio.check_audible(waveform)
+    waveform[1] = 0
+    with pytest.raises(ValueError, match="item 2 of 3 decoded to silence"):
+        audio.check_audible(waveform)
+    waveform[1] = 1
+    waveform[2, 0, 4] = float("nan")
+    with pytest.raises(ValueError, match="item 3 of 3 decoded to NaN"):
+        audio.check_audible(waveform)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
 import tiny_checkpoints
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, Qwen2Tokenizer
+from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from ace_core.checkpoints import CheckpointError, TextTokenizer, find_tokenizer, load_tokenizer
 from ace_core.checkpoints.tokenizer import FIRST_SPECIAL_ID, SPECIAL_TOKENS
@@ -58,6 +59,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoints.write_tiny(tmp_path_factory.mktemp("official"), "official").text_encoder
 
 
+@pytest.fixture(scope="module")
+def from_file(folder: Path) -> TextTokenizer:
+    return load_tokenizer(folder)
+
+
+@pytest.fixture(scope="module")
+def from_file_peer(folder: Path) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+
+
 @given(text=TEXTS)
 def test_a_built_tokenizer_agrees_with_transformers(built: TextTokenizer, peer: Qwen2Tokenizer, text: str) -> None:
     ids = built.encode(text)
@@ -66,24 +77,15 @@ def test_a_built_tokenizer_agrees_with_transformers(built: TextTokenizer, peer: 
 
 
 @given(text=TEXTS)
-def test_a_tokenizer_file_agrees_with_transformers(folder: Path, text: str) -> None:
-    ours, theirs = _loaded(folder)
-    assert ours.encode(text) == theirs(text, add_special_tokens=False).input_ids
-    assert ours.encode_prompt(text) == theirs(text).input_ids
-
-
-def _loaded(
-    folder: Path, cache: dict[Path, tuple[TextTokenizer, AutoTokenizer]] = {}
-) -> tuple[TextTokenizer, AutoTokenizer]:  # noqa: B006
-    if folder not in cache:
-        cache[folder] = load_tokenizer(folder), AutoTokenizer.from_pretrained(folder)
-    return cache[folder]
+def test_a_tokenizer_file_agrees_with_transformers(
+    from_file: TextTokenizer, from_file_peer: PreTrainedTokenizerFast, text: str
+) -> None:
+    assert from_file.encode(text) == from_file_peer(text, add_special_tokens=False).input_ids
+    assert from_file.encode_prompt(text) == from_file_peer(text).input_ids
 
 
 @given(text=st.text())
 def test_text_survives_the_round_trip(built: TextTokenizer, text: str) -> None:
-    import unicodedata
-
     assert built.decode(built.encode(text)) == unicodedata.normalize("NFC", text)
 
 
