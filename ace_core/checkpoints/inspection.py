@@ -12,7 +12,7 @@ Traps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -50,6 +50,28 @@ DTYPES = {
 }
 
 
+class Uninitialised:
+    """torch.nn's layers without the random initialisation, which takes longer than loading them."""
+
+    class Linear(nn.Linear):
+        def reset_parameters(self) -> None:
+            """Leave the parameters as allocated."""
+
+    class Conv1d(nn.Conv1d):
+        def reset_parameters(self) -> None:
+            """Leave the parameters as allocated."""
+
+    class ConvTranspose1d(nn.ConvTranspose1d):
+        def reset_parameters(self) -> None:
+            """Leave the parameters as allocated."""
+
+    class Embedding(nn.Embedding):
+        def reset_parameters(self) -> None:
+            """Leave the parameters as allocated."""
+
+    RMSNorm = nn.RMSNorm
+
+
 class Parameter(NamedTuple):
     """Shape of a parameter and the dtype its network declares it in."""
 
@@ -71,7 +93,7 @@ class WeightSource(Generic[Network]):
     """
 
     role: str
-    network: type[Network]
+    network: Callable[..., Network]
     config: Any
     layout: Layout
     path: Path
@@ -178,9 +200,9 @@ def model_kind(name: str, settings: Mapping[str, Any]) -> ModelKind | None:
 
 
 @lru_cache(maxsize=32)
-def parameters(network: type[nn.Module], config: Any, dtype: torch.dtype) -> Mapping[str, Parameter]:
+def parameters(network: Callable[..., nn.Module], config: Any, dtype: torch.dtype) -> Mapping[str, Parameter]:
     """Every parameter of `network(config)` when it is built in `dtype`; takes no memory."""
-    module = network(config, ops=nn, dtype=dtype, device="meta")
+    module = network(config, ops=Uninitialised, dtype=dtype, device="meta")
     return {name: Parameter(tuple(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
 
 
@@ -263,7 +285,7 @@ def _network_files(
 
 def _source(
     role: str,
-    network: type[Network],
+    network: Callable[..., Network],
     config: Any,
     layout: Layout,
     path: Path,

@@ -15,6 +15,7 @@ Traps:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from ..models.ops import Ops
 from ..registry import WeightKey, stamp
 from .files import CheckpointError, StoredTensor
-from .inspection import DTYPES, Network, WeightSource, parameters
+from .inspection import DTYPES, Network, Uninitialised, WeightSource, parameters
 
 FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 
@@ -83,7 +84,8 @@ def build_network(source: WeightSource[Network], *, ops: Ops, dtype: torch.dtype
             f"{dtype} weights need layers that cast at use (the host's); pass dtype=torch.bfloat16 instead"
         )
     with torch.inference_mode(False):
-        network = source.network(source.config, ops=ops, dtype=_storage_dtype(dtype), device="meta")
+        layers = Uninitialised if ops is nn else ops
+        network = source.network(source.config, ops=layers, dtype=_storage_dtype(dtype), device="meta")
         network.load_state_dict(load_state_dict(source, dtype), strict=True, assign=True)
         return network.eval().requires_grad_(False)
 
@@ -94,7 +96,7 @@ def check_finite(tensor: Tensor, name: str, path: Path) -> None:
         largest = 0x7F if tensor.dtype == torch.float8_e4m3fn else 0x7C  # the first bit pattern that is no number
         finite = int(tensor.view(torch.uint8).bitwise_and(0x7F).max()) < largest
     else:
-        finite = bool(torch.stack(torch.aminmax(tensor)).isfinite().all())
+        finite = all(math.isfinite(bound.item()) for bound in torch.aminmax(tensor))
     if not finite:
         raise CheckpointError(f"{path} holds NaN or infinity in {name}; the file is damaged. Download it again.")
 

@@ -1,7 +1,7 @@
 """Oobleck, the autoencoder between 48 kHz stereo and the 25 Hz latents of the diffusion transformer.
 
-Same network as diffusers' ``AutoencoderOobleck`` and the published ``vae`` folder, with the same parameter names;
-weight norm is fused into ``.weight`` when the checkpoint is read. Latents are ``[B, T, 64]``, without scale or shift.
+Same network as diffusers' `AutoencoderOobleck` and the published `vae` folder, with the same parameter names;
+weight norm is fused into `.weight` when the checkpoint is read. Latents are `[B, T, 64]`, without scale or shift.
 
 Notable:
 
@@ -14,7 +14,7 @@ Notable:
 Traps:
 
 * Snake parameters are logarithms. They are raw parameters, hence cast at use.
-* The published encoder samples from its posterior; ``encode`` returns the mean, which is repeatable.
+* The published encoder samples from its posterior; `encode` returns the mean, which is repeatable.
 * Zero padding belongs to the two ends of the signal only. It stays right in a slice because a slice includes
   neighbours up to the reach of its layers, and outputs nearer to a cut than that are dropped.
 """
@@ -44,9 +44,9 @@ _SLICE_ELEMENTS = 1 << 21
 
 @dataclass(frozen=True)
 class OobleckConfig:
-    """Shapes of the network; ``strides`` are the encoder's, from the waveform inwards.
+    """Shapes of the network; `strides` are the encoder's, from the waveform inwards.
 
-    ``channel_multiples`` scale ``encoder_channels`` and ``decoder_channels`` after each stride. Raises ValueError for
+    `channel_multiples` scale `encoder_channels` and `decoder_channels` after each stride. Raises ValueError for
     odd strides (the published padding would drop samples) and for lists of different lengths.
     """
 
@@ -71,7 +71,7 @@ class OobleckConfig:
 
 
 class Posterior(NamedTuple):
-    """Mean and standard deviation of the latents, each ``[B, T, latent_channels]``."""
+    """Mean and standard deviation of the latents, each `[B, T, latent_channels]`."""
 
     mean: Tensor
     std: Tensor
@@ -146,6 +146,7 @@ class EncoderBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.stride = stride
+        self.out_channels = out_channels
         self.elements_per_frame = in_channels * stride
         self.res_unit1 = ResidualUnit(in_channels, _DILATIONS[0], ops=ops, dtype=dtype, device=device)
         self.res_unit2 = ResidualUnit(in_channels, _DILATIONS[1], ops=ops, dtype=dtype, device=device)
@@ -156,7 +157,9 @@ class EncoderBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.res_unit3(self.res_unit2(self.res_unit1(x)))
+        x = self.res_unit1(x)
+        x = self.res_unit2(x)
+        x = self.res_unit3(x)
         downsampled: Tensor = self.conv1(self.snake1(x))
         return downsampled
 
@@ -174,6 +177,7 @@ class DecoderBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.stride = stride
+        self.out_channels = out_channels
         self.elements_per_frame = out_channels * stride
         self.snake1 = Snake(in_channels, dtype=dtype, device=device)
         self.conv_t1 = ops.ConvTranspose1d(
@@ -185,8 +189,9 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_t1(self.snake1(x))
-        residual: Tensor = self.res_unit3(self.res_unit2(self.res_unit1(x)))
-        return residual
+        x = self.res_unit1(x)
+        x = self.res_unit2(x)
+        return self.res_unit3(x)
 
 
 class Encoder(nn.Module):
@@ -208,9 +213,9 @@ class Encoder(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """[B, audio_channels, N] -> [B, 2 * latent_channels, N // samples_per_frame]"""
         first, *rest = cast("Iterable[EncoderBlock]", self.block)
-        x = _downsample(lambda piece: first(self.conv1(piece)), waveform, first, _UNITS_REACH + _KERNEL_REACH)
+        x = _in_slices(lambda piece: first(self.conv1(piece)), waveform, _downsampling(first, reach=_KERNEL_REACH))
         for block in rest:
-            x = _downsample(block, x, block, _UNITS_REACH)
+            x = _in_slices(block, x, _downsampling(block, reach=0))
         moments: Tensor = self.conv2(self.snake1(x))
         return moments
 
@@ -244,12 +249,13 @@ class Decoder(nn.Module):
         *rest, last = cast("Iterable[DecoderBlock]", self.block)
         x: Tensor = self.conv1(latents)
         for block in rest:
-            x = _upsample(block, x, block, 0)
-        return _upsample(lambda piece: self.conv2(self.snake1(last(piece))), x, last, _KERNEL_REACH)
+            x = _in_slices(block, x, _upsampling(block, reach=0, out_channels=block.out_channels))
+        output = _upsampling(last, reach=_KERNEL_REACH, out_channels=self.conv2.out_channels)
+        return _in_slices(lambda piece: self.conv2(self.snake1(last(piece))), x, output)
 
 
 class Oobleck(nn.Module):
-    """The autoencoder. Layers come from ``ops``; parameters are created in ``dtype`` on ``device``."""
+    """The autoencoder. Layers come from `ops`; parameters are created in `dtype` on `device`."""
 
     def __init__(
         self,
@@ -265,82 +271,63 @@ class Oobleck(nn.Module):
         self.decoder = Decoder(config, ops=ops, dtype=dtype, device=device)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """``latents`` [B, T, latent_channels] -> waveform [B, audio_channels, T * samples_per_frame], not clipped."""
+        """`latents` [B, T, latent_channels] -> waveform [B, audio_channels, T * samples_per_frame], not clipped."""
         waveform: Tensor = self.decoder(latents.transpose(1, 2))
         return waveform
 
     def encode_distribution(self, waveform: Tensor) -> Posterior:
-        """``waveform`` [B, audio_channels, N] -> posterior of N // samples_per_frame latent frames."""
+        """`waveform` [B, audio_channels, N] -> posterior of N // samples_per_frame latent frames."""
         mean, scale = self.encoder(waveform).transpose(1, 2).chunk(2, dim=-1)
         return Posterior(mean, functional.softplus(scale) + _POSTERIOR_MIN_STD)
 
     def encode(self, waveform: Tensor) -> Tensor:
-        """``waveform`` [B, audio_channels, N] -> posterior mean [B, N // samples_per_frame, latent_channels]."""
+        """`waveform` [B, audio_channels, N] -> posterior mean [B, N // samples_per_frame, latent_channels]."""
         return self.encode_distribution(waveform).mean
 
 
+class _Slicing(NamedTuple):
+    """How a block relates to time; a frame is its sample on the low-rate side.
+
+    A frame is `input_step` samples of the input and `output_step` of the output, and depends on `context_frames` more
+    frames on each side. `slice_frames` is what a CPU computes at a time.
+    """
+
+    slice_frames: int
+    context_frames: int
+    input_step: int
+    output_step: int
+    out_channels: int
+
+
 def _upsampling_context(stride: int, reach: int) -> int:
-    """Input frames on each side of a frame that a decoder block's output, read ``reach`` samples further, depends on."""
+    """Input frames on each side that a frame of a decoder block depends on, read `reach` samples further."""
     return (_UNITS_REACH + reach + stride + stride // 2 - 1) // stride
 
 
-def _upsample(layers: Callable[[Tensor], Tensor], x: Tensor, block: DecoderBlock, reach: int) -> Tensor:
-    frames = x.shape[-1]
-    return _in_slices(
-        layers,
-        x,
-        frames=frames,
-        slice_frames=_slice_frames(x, block.elements_per_frame),
-        context_frames=_upsampling_context(block.stride, reach),
-        input_step=1,
-        output_step=block.stride,
-    )
+def _upsampling(block: DecoderBlock, *, reach: int, out_channels: int) -> _Slicing:
+    slice_frames = max(1, _SLICE_ELEMENTS // block.elements_per_frame)
+    return _Slicing(slice_frames, _upsampling_context(block.stride, reach), 1, block.stride, out_channels)
 
 
-def _downsample(layers: Callable[[Tensor], Tensor], x: Tensor, block: EncoderBlock, reach: int) -> Tensor:
-    return _in_slices(
-        layers,
-        x,
-        frames=x.shape[-1] // block.stride,
-        slice_frames=_slice_frames(x, block.elements_per_frame),
-        context_frames=ceil((reach + block.stride // 2) / block.stride),
-        input_step=block.stride,
-        output_step=1,
-    )
+def _downsampling(block: EncoderBlock, *, reach: int) -> _Slicing:
+    slice_frames = max(1, _SLICE_ELEMENTS // block.elements_per_frame)
+    context_frames = ceil((_UNITS_REACH + reach + block.stride // 2) / block.stride)
+    return _Slicing(slice_frames, context_frames, block.stride, 1, block.out_channels)
 
 
-def _slice_frames(x: Tensor, elements_per_frame: int) -> int | None:
-    return max(1, _SLICE_ELEMENTS // elements_per_frame) if x.device.type == "cpu" else None
-
-
-def _in_slices(
-    layers: Callable[[Tensor], Tensor],
-    x: Tensor,
-    *,
-    frames: int,
-    slice_frames: int | None,
-    context_frames: int,
-    input_step: int,
-    output_step: int,
-) -> Tensor:
-    """``layers(x)``, computed over ``slice_frames`` at a time.
-
-    A frame is ``input_step`` samples of x and ``output_step`` samples of the result; a frame of the result depends on
-    at most ``context_frames`` frames of x on each side of it.
-    """
-    if slice_frames is None or slice_frames >= frames:
+def _in_slices(layers: Callable[[Tensor], Tensor], x: Tensor, slicing: _Slicing) -> Tensor:
+    """`layers(x)` of [B, C, N], on a CPU computed slice by slice."""
+    slice_frames, context_frames, input_step, output_step, out_channels = slicing
+    frames = x.shape[-1] // input_step
+    if x.device.type != "cpu" or slice_frames >= frames:
         return layers(x)
-    result: Tensor | None = None
+    result = x.new_empty(x.shape[0], out_channels, frames * output_step)
     for start in range(0, frames, slice_frames):
         stop = min(start + slice_frames, frames)
         first = max(0, start - context_frames)
         last = stop + context_frames
-        # samples after the last whole frame belong to the last slice
+        # the last slice also reads the samples that follow the last whole frame
         piece = layers(x[:, :, first * input_step : last * input_step if last < frames else None])
-        if result is None:
-            result = piece.new_empty(*piece.shape[:2], frames * output_step)
-        result[:, :, start * output_step : stop * output_step] = piece[
-            :, :, (start - first) * output_step : (stop - first) * output_step
-        ]
-    assert result is not None
+        kept = slice((start - first) * output_step, (stop - first) * output_step)
+        result[:, :, start * output_step : stop * output_step] = piece[:, :, kept]
     return result

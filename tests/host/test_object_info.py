@@ -1,0 +1,104 @@
+"""The nodes' contract: what saved workflows and automation rely on, compared with the committed tests/data/object_info.json.
+
+Every supported host must give the same projection of its /object_info. Adding an input at the end of a node is a
+compatible change; renaming, removing or reordering breaks what users have saved. After a compatible change:
+
+    ACE_COMPOSER_UPDATE_SNAPSHOTS=1 python dev.py test host -- -k object_info
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from comfyui_client import ComfyUIClient
+from tiny_checkpoints import write_tiny
+
+SNAPSHOT = Path(__file__).parents[1] / "data" / "object_info.json"
+UPDATE_VARIABLE = "ACE_COMPOSER_UPDATE_SNAPSHOTS"
+PREFIX = "AceComposer"
+VALUE_OPTIONS = ("default", "min", "max", "step", "multiline", "dynamicPrompts", "control_after_generate", "advanced")
+LISTS_OF_FILES = {("AceComposerLoadModels", name) for name in ("model", "text_encoder", "vae")}
+
+
+def own_nodes(client: ComfyUIClient) -> dict[str, Any]:
+    return {name: node for name, node in client.get_json("/object_info").items() if name.startswith(PREFIX)}
+
+
+def projection(node_id: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """What both hosts share of a node's description, texts apart."""
+    inputs = [
+        projected_input(node_id, name, group, node["input"][group][name])
+        for group in ("required", "optional")
+        for name in node["input_order"].get(group, [])
+    ]
+    return {
+        "display_name": node["display_name"],
+        "category": node["category"],
+        "inputs": inputs,
+        "outputs": [{"type": kind, "name": name} for kind, name in zip(node["output"], node["output_name"], strict=True)],
+        "output_is_list": node["output_is_list"],
+        "output_node": node["output_node"],
+    }
+
+
+def projected_input(node_id: str, name: str, group: str, described: list[Any]) -> dict[str, Any]:
+    kind, *rest = described
+    details = rest[0] if rest else {}
+    result: dict[str, Any] = {"name": name, "required": group == "required", "type": kind}
+    result |= {option: details[option] for option in VALUE_OPTIONS if option in details}
+    if kind == "COMBO" and (node_id, name) not in LISTS_OF_FILES:
+        result["options"] = details["options"]
+    return result
+
+
+def as_text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=True) + "\n"
+
+
+def test_object_info_is_the_committed_contract(client: ComfyUIClient) -> None:
+    found = as_text({node_id: projection(node_id, node) for node_id, node in own_nodes(client).items()})
+    if os.environ.get(UPDATE_VARIABLE):
+        SNAPSHOT.write_text(found, encoding="ascii")
+    assert found == SNAPSHOT.read_text(encoding="ascii"), f"see the top of {Path(__file__).name}"
+
+
+def test_the_loader_offers_every_layout(client: ComfyUIClient) -> None:
+    inputs = own_nodes(client)["AceComposerLoadModels"]["input"]["required"]
+    offered = {name: set(inputs[name][1]["options"]) for name in ("model", "text_encoder", "vae")}
+    assert offered["model"] >= {
+        "diffusion_models/acestep_v1.5_turbo.safetensors",
+        "diffusion_models/acestep_v1.5_base.safetensors",
+        "diffusion_models/acestep_v1.5_xl_turbo_bf16.safetensors",
+        "checkpoints/ace_step_1.5_turbo_aio.safetensors",
+        "ace_step/acestep-v15-turbo",
+        "ace_step/acestep-v15-turbo-diffusers",
+    }
+    assert offered["text_encoder"] >= {
+        "auto",
+        "text_encoders/qwen_0.6b_ace15.safetensors",
+        "checkpoints/ace_step_1.5_turbo_aio.safetensors",
+        "ace_step/Qwen3-Embedding-0.6B",
+        "ace_step/acestep-v15-turbo-diffusers/text_encoder",
+    }
+    assert offered["vae"] >= {"auto", "vae/ace_1.5_vae.safetensors", "ace_step/vae"}
+    assert not offered["model"] & (offered["text_encoder"] - {"checkpoints/ace_step_1.5_turbo_aio.safetensors"})
+
+
+def test_a_model_that_arrives_later_is_offered(client: ComfyUIClient, models_directory: Path) -> None:
+    folder = models_directory / "ace_step" / "later"
+    before = offered_models(client)
+    try:
+        paths = write_tiny(folder, "official_sharded")
+        assert offered_models(client) - before == {f"ace_step/later/{paths.model.name}"}
+    finally:
+        shutil.rmtree(folder)
+    assert offered_models(client) == before
+
+
+def offered_models(client: ComfyUIClient) -> set[str]:
+    return set(own_nodes(client)["AceComposerLoadModels"]["input"]["required"]["model"][1]["options"])

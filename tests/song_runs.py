@@ -1,0 +1,159 @@
+"""Runs of the text-to-music workflow in a test's ComfyUI: prompts to change, what was executed, what came out."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from comfyui_client import ComfyUIClient, run_failure
+from host_process import PACK_ROOT
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_safetensors
+
+WORKFLOW = PACK_ROOT / "workflows" / "api" / "text_to_music.json"
+SHORT_SECONDS = 10.0  # the shortest song there is
+RUN_TIMEOUT_SECONDS = 240.0
+NODES = {
+    "load": "AceComposerLoadModels",
+    "blueprint": "AceComposerBlueprint",
+    "encode": "AceComposerEncode",
+    "sample": "AceComposerSample",
+    "decode": "AceComposerDecode",
+    "save": "SaveAudio",
+}
+
+Prompt = dict[str, dict[str, Any]]
+
+
+class Run(NamedTuple):
+    """What a run did.
+
+    Attributes:
+        entry: ComfyUI's history entry. failure: why it failed, or None.
+        executed: ids of the nodes that really ran, in their order. cached: ids of those that did not have to.
+        times: `time.monotonic()` of the first event of each type.
+    """
+
+    entry: Mapping[str, Any]
+    failure: str | None
+    executed: list[str]
+    cached: set[str]
+    times: Mapping[str, float]
+
+
+class Sound(NamedTuple):
+    """A decoded audio file: samples [channels, samples] with full scale 1, and what the container says."""
+
+    waveform: NDArray[np.float32]
+    sample_rate: int
+    codec: str
+
+
+def song_prompt(**changes: Mapping[str, Any]) -> Prompt:
+    """The published API workflow, its song cut to the shortest length; `changes` are inputs by a name of `NODES`.
+
+    The node ids of the result are the names of `NODES`.
+    """
+    published = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    names = {node_id: name for name, kind in NODES.items() for node_id in published if _class(published, node_id) == kind}
+    prompt: Prompt = {}
+    for node_id, node in published.items():
+        node = copy.deepcopy(node)
+        for name, value in node["inputs"].items():
+            if isinstance(value, list):
+                node["inputs"][name] = [names[value[0]], value[1]]
+        prompt[names[node_id]] = node
+    prompt["blueprint"]["inputs"]["duration_seconds"] = SHORT_SECONDS
+    for name, inputs in changes.items():
+        prompt[name]["inputs"].update(inputs)
+    return prompt
+
+
+def with_nodes(prompt: Prompt, **nodes: tuple[str, Mapping[str, Any]]) -> Prompt:
+    """A copy of `prompt` with more nodes, each (class, inputs) under its id."""
+    added = {name: {"class_type": kind, "inputs": dict(inputs)} for name, (kind, inputs) in nodes.items()}
+    return {**copy.deepcopy(prompt), **added}
+
+
+def latent_prompt(prompt: Prompt) -> Prompt:
+    """`prompt` ending in the host's SaveLatent (node "latents") in place of the decoder: float32 results, and fast."""
+    kept = {name: node for name, node in copy.deepcopy(prompt).items() if name not in ("decode", "save")}
+    return with_nodes(kept, latents=("SaveLatent", {"samples": ["sample", 0], "filename_prefix": "latents/test"}))
+
+
+def observe(client: ComfyUIClient, prompt: Prompt, *, on_event: Any = None) -> Run:
+    """Run a prompt to its end, whatever that is."""
+    executed: list[str] = []
+    cached: set[str] = set()
+    times: dict[str, float] = {}
+
+    def note(event: Mapping[str, Any]) -> None:
+        kind, data = event["type"], event["data"]
+        times.setdefault(kind, time.monotonic())
+        if kind == "executing" and data["node"] is not None:
+            executed.append(data["node"])
+        elif kind == "execution_cached":
+            cached.update(data["nodes"])
+        if on_event is not None:
+            on_event(event)
+
+    entry = client.run(prompt, on_event=note, timeout_seconds=RUN_TIMEOUT_SECONDS)
+    return Run(entry, run_failure(entry, prompt), executed, cached, times)
+
+
+def succeed(client: ComfyUIClient, prompt: Prompt) -> Run:
+    """`observe`, and fail the test with ComfyUI's words if the run fails."""
+    run = observe(client, prompt)
+    assert run.failure is None, run.failure
+    return run
+
+
+def text_of(run: Run, node_id: str) -> str:
+    """What a node showed."""
+    return "\n".join(run.entry["outputs"][node_id]["text"])
+
+
+def audio_files(client: ComfyUIClient, run: Run, node_id: str = "save") -> list[bytes]:
+    """The audio files that a node made."""
+    return [client.view(item) for item in run.entry["outputs"][node_id]["audio"]]
+
+
+def sounds(client: ComfyUIClient, run: Run, node_id: str = "save") -> list[Sound]:
+    """The audio files that a node made, decoded."""
+    return [decode_sound(content) for content in audio_files(client, run, node_id)]
+
+
+def decode_sound(content: bytes) -> Sound:
+    """Decode a whole audio file."""
+    with av.open(io.BytesIO(content)) as container:
+        stream = container.streams.audio[0]
+        blocks = list(_blocks(container, stream))
+        return Sound(np.concatenate(blocks, axis=1), stream.rate, stream.codec_context.name)
+
+
+def latents_of(client: ComfyUIClient, run: Run, node_id: str = "latents") -> NDArray[np.float32]:
+    """The latents [B, 64, T] that the host's SaveLatent wrote."""
+    (item,) = run.entry["outputs"][node_id]["latents"]
+    return load_safetensors(client.view(item))["latent_tensor"]
+
+
+def clear_cache(client: ComfyUIClient) -> None:
+    """Make the host forget every result and every model; takes effect before the next run."""
+    client.post_json("/free", {"unload_models": True, "free_memory": True})
+
+
+def _blocks(container: Any, stream: Any) -> Iterator[NDArray[np.float32]]:
+    resampler = av.AudioResampler(format="fltp")
+    for frame in container.decode(stream):
+        for part in resampler.resample(frame):
+            yield part.to_ndarray()
+
+
+def _class(prompt: Mapping[str, Any], node_id: str) -> str:
+    return str(prompt[node_id]["class_type"])
