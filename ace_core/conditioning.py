@@ -45,6 +45,14 @@ class TextStates(NamedTuple):
     lyrics: Tensor
 
 
+class LateConditions(NamedTuple):
+    """What replaces `packed` and `source` of a song from step int(steps * from_share) on."""
+
+    packed: Tensor
+    source: Tensor
+    from_share: float
+
+
 class SongConditions(NamedTuple):
     """Everything the sampler needs to know about one song, on the CPU.
 
@@ -53,25 +61,30 @@ class SongConditions(NamedTuple):
         source: source latents [T, 64], float32.
         mask: 1 where the model generates, 0 where it keeps the source [T], float32.
         sample_count: samples of the finished song; the decoded waveform is cropped to it.
+        late: conditions of the last steps, None where all steps share the same.
     """
 
     packed: Tensor
     source: Tensor
     mask: Tensor
     sample_count: int
+    late: LateConditions | None = None
 
     def __repr__(self) -> str:
         return f"SongConditions(tokens={len(self.packed)}, frames={len(self.source)}, samples={self.sample_count})"
 
 
-def tokenize_song(tokenizer: TextTokenizer, blueprint: Blueprint) -> SongPrompt:
+def tokenize_song(tokenizer: TextTokenizer, blueprint: Blueprint, *, follow_codes: bool = True) -> SongPrompt:
     """Write and tokenize the caption and lyric prompts of a song plan.
+
+    Args:
+        follow_codes: whether the instruction asks to follow the plan's audio codes, if it has any.
 
     Raises:
         ValueError: a prompt is longer than the model was trained on (256 and 2048 tokens); nothing is cut.
     """
     duration = resolved_duration(blueprint)
-    instruction = task_instruction("text2music" if blueprint.audio_codes is None else "cover")
+    instruction = task_instruction("cover" if blueprint.audio_codes is not None and follow_codes else "text2music")
     caption_ids = tokenizer.encode_prompt(caption_prompt(blueprint, instruction, duration_seconds=duration.seconds))
     lyric_ids = tokenizer.encode_prompt(lyric_prompt(blueprint))
     check_token_counts(len(caption_ids), len(lyric_ids))
@@ -126,14 +139,25 @@ def decode_audio_codes(
     return hints[0].float().cpu()
 
 
-def song_conditions(packed: Tensor, prompt: SongPrompt, silence: Tensor, hints: Tensor | None = None) -> SongConditions:
+def song_conditions(
+    packed: Tensor,
+    prompt: SongPrompt,
+    silence: Tensor,
+    *,
+    hints: Tensor | None = None,
+    packed_without_codes: Tensor | None = None,
+    codes_strength: float = 1.0,
+) -> SongConditions:
     """Join conditions with the context of text to music.
 
     Args:
         hints: latents of the audio codes [N, 64]; cropped to the song's length, or continued with silence.
+        packed_without_codes: conditions that do not ask to follow the codes; needed for a strength below 1.
+        codes_strength: share of the steps that follow the codes (0..1); the others see silence instead. A hard
+            switch, as in the official `audio_cover_strength`.
     """
     frames = latent_frames(prompt.duration_seconds)
-    source = silence_frames(silence, frames)[0]
-    if hints is not None:
-        source = torch.cat((hints[:frames], source[len(hints) :]))
-    return SongConditions(packed, source.float(), torch.ones(frames), sample_count(prompt.duration_seconds))
+    empty = silence_frames(silence, frames)[0].float()
+    source = empty if hints is None else torch.cat((hints[:frames], empty[len(hints) :]))
+    late = None if packed_without_codes is None else LateConditions(packed_without_codes, empty, codes_strength)
+    return SongConditions(packed, source, torch.ones(frames), sample_count(prompt.duration_seconds), late)

@@ -144,40 +144,72 @@ class AceComposerEncode(io.ComfyNode):
                 AceModelWire.Input("model", tooltip="From Load Models: the condition encoder is part of it."),
                 AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
                 AceBlueprintWire.Input("blueprint", tooltip="One song plan, or several: each is encoded on its own."),
+                compat.advanced(
+                    io.Float.Input(
+                        "codes_strength",
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.01,
+                        optional=True,
+                        tooltip="Share of the sampler's steps that follow the blueprint's audio codes; the others run "
+                        "without. Does nothing for a blueprint without codes.",
+                    )
+                ),
             ],
             outputs=[AceConditioningWire.Output("ace_conditioning", display_name="conditioning")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model: AceModel, text_encoder: AceTextEncoder, blueprint: AceBlueprint) -> io.NodeOutput:
+    def execute(
+        cls, model: AceModel, text_encoder: AceTextEncoder, blueprint: AceBlueprint, codes_strength: float = 1.0
+    ) -> io.NodeOutput:
         prompts = [tokenize_song(text_encoder.tokenizer, song) for song in blueprint]
-        update = host.progress()
-
-        network, device = host.load(text_encoder.patcher)
-        attention = host.attention(device)
-        texts = []
-        for done, prompt in enumerate(prompts, 1):
-            texts.append(encode_text(network, prompt, device=device, dtype=text_encoder.dtype, attention=attention))
-            update(done, 2 * len(blueprint))
-
-        network, device = host.load(model.condition_encoder)
-        attention = host.attention(device)
-        packed = []
-        for done, text in enumerate(texts, len(blueprint) + 1):
-            packed.append(
-                encode_conditions(network, text, model.silence, device=device, dtype=model.dtype, attention=attention)
-            )
-            update(done, 2 * len(blueprint))
-
-        hints = [_hints(model, song) for song in blueprint]
+        # A strength below 1 needs the conditions without codes as well.
+        both = [song.audio_codes is not None and codes_strength < 1 for song in blueprint]
+        plain_prompts = [
+            tokenize_song(text_encoder.tokenizer, song, follow_codes=False)
+            for song, needed in zip(blueprint, both, strict=True)
+            if needed
+        ]
+        packed = iter(_packed(model, text_encoder, [*prompts, *plain_prompts]))
+        packed_with_codes = [next(packed) for _ in prompts]
         songs = tuple(
-            song_conditions(item, prompt, model.silence, item_hints)
-            for item, prompt, item_hints in zip(packed, prompts, hints, strict=True)
+            song_conditions(
+                item,
+                prompt,
+                model.silence,
+                hints=_hints(model, song),
+                packed_without_codes=next(packed) if needed else None,
+                codes_strength=codes_strength,
+            )
+            for song, prompt, item, needed in zip(blueprint, prompts, packed_with_codes, both, strict=True)
         )
         summary = "\n".join(_summaries(blueprint, prompts))
         host.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(AceConditioning(songs), ui=ui.PreviewText(summary))
+
+
+def _packed(model: AceModel, text_encoder: AceTextEncoder, prompts: list[SongPrompt]) -> list[Tensor]:
+    """Packed conditions of each prompt: all through the text encoder first, then all through the condition encoder."""
+    update = host.progress()
+    network, device = host.load(text_encoder.patcher)
+    attention = host.attention(device)
+    texts = []
+    for done, prompt in enumerate(prompts, 1):
+        texts.append(encode_text(network, prompt, device=device, dtype=text_encoder.dtype, attention=attention))
+        update(done, 2 * len(prompts))
+
+    network, device = host.load(model.condition_encoder)
+    attention = host.attention(device)
+    packed = []
+    for done, text in enumerate(texts, len(prompts) + 1):
+        packed.append(
+            encode_conditions(network, text, model.silence, device=device, dtype=model.dtype, attention=attention)
+        )
+        update(done, 2 * len(prompts))
+    return packed
 
 
 def _hints(model: AceModel, song: Blueprint) -> Tensor | None:

@@ -44,7 +44,7 @@ class AceComposerDecode(io.ComfyNode):
                     )
                 ),
             ],
-            outputs=[io.Audio.Output("audio")],
+            outputs=[io.Audio.Output("audio", display_name="audio")],
         )
 
     @classmethod

@@ -191,7 +191,8 @@ class DecoderBlock(nn.Module):
         x = self.conv_t1(self.snake1(x))
         x = self.res_unit1(x)
         x = self.res_unit2(x)
-        return self.res_unit3(x)
+        x = self.res_unit3(x)
+        return x
 
 
 class Encoder(nn.Module):

@@ -7,6 +7,7 @@ to padding and compares 1 - t with the guidance interval, so parity is checked f
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from ace_core.checkpoints.silence import load_silence
 from ace_core.checkpoints.tokenizer import TextTokenizer, load_tokenizer
 from ace_core.conditioning import (
     SongConditions,
+    SongPrompt,
     decode_audio_codes,
     encode_conditions,
     encode_text,
@@ -60,14 +62,24 @@ class Engine(NamedTuple):
     tokenizer: TextTokenizer
     silence: Tensor
 
-    def conditions(self, blueprint: Blueprint) -> SongConditions:
-        prompt = tokenize_song(self.tokenizer, blueprint)
+    def packed(self, prompt: SongPrompt) -> Tensor:
         text = encode_text(self.text_encoder, prompt, device=CPU, dtype=torch.float32)
-        packed = encode_conditions(self.condition_encoder, text, self.silence, device=CPU, dtype=torch.float32)
+        return encode_conditions(self.condition_encoder, text, self.silence, device=CPU, dtype=torch.float32)
+
+    def conditions(self, blueprint: Blueprint, codes_strength: float = 1.0) -> SongConditions:
+        prompt = tokenize_song(self.tokenizer, blueprint)
+        plain_prompt = tokenize_song(self.tokenizer, blueprint, follow_codes=False)
         hints = None
         if blueprint.audio_codes is not None:
             hints = decode_audio_codes(self.audio_tokenizer, blueprint.audio_codes, device=CPU, dtype=torch.float32)
-        return song_conditions(packed, prompt, self.silence, hints)
+        return song_conditions(
+            self.packed(prompt),
+            prompt,
+            self.silence,
+            hints=hints,
+            packed_without_codes=self.packed(plain_prompt) if codes_strength < 1 else None,
+            codes_strength=codes_strength,
+        )
 
     def render(
         self,
@@ -170,13 +182,43 @@ def test_guided_base_run_equals_diffusers(base: Engine) -> None:
 @torch.inference_mode()
 def test_run_with_audio_codes_equals_diffusers(turbo: Engine) -> None:
     codes = torch.randint(64000, (60,), generator=torch.Generator().manual_seed(1)).tolist()
-    song = Blueprint(**{**vars(SONG), "audio_codes": tuple(codes)})
+    song = replace(SONG, audio_codes=tuple(codes))
     ours = turbo.render([song], resolve_settings("turbo").settings, [5])[0]
     code_text = "".join(f"<|audio_code_{code}|>" for code in codes)
     theirs = peer_latents(turbo, SONG, 5, num_inference_steps=8, shift=3.0, audio_codes=code_text)
     without = turbo.render([SONG], resolve_settings("turbo").settings, [5])[0]
     assert cosine(ours, theirs) >= 0.99999
     assert cosine(ours, without) < 0.999
+
+
+@torch.inference_mode()
+def test_codes_strength_switches_to_the_conditions_without_codes(
+    turbo: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The official hard switch: int(steps * strength) steps follow the codes, the others run as if there were none."""
+    codes = torch.randint(64000, (60,), generator=torch.Generator().manual_seed(1)).tolist()
+    song = replace(SONG, audio_codes=tuple(codes))
+    settings = resolve_settings("turbo").settings
+    arguments = {"device": CPU, "dtype": torch.float32}
+
+    def render(strength: float) -> Tensor:
+        return render_latents(turbo.dit, [turbo.conditions(song, strength)], settings, [5], **arguments)[0]
+
+    with_codes, without = turbo.conditions(song), turbo.conditions(SONG)
+    assert torch.equal(render(0.0), turbo.render([SONG], settings, [5])[0])
+    assert torch.equal(render(1.0), turbo.render([song], settings, [5])[0])
+
+    sources: list[Tensor] = []
+    forward = DiT.forward
+
+    def spy(dit: DiT, x: Tensor, context: Tensor, *rest: object, **keywords: object) -> object:
+        sources.append(context[0, :, :64])
+        return forward(dit, x, context, *rest, **keywords)
+
+    monkeypatch.setattr(DiT, "forward", spy)
+    render(0.45)
+    assert [torch.equal(source, with_codes.source) for source in sources] == [True] * 3 + [False] * 5
+    assert all(torch.equal(source, without.source) for source in sources[3:])
 
 
 @pytest.mark.parametrize("kind", ["turbo", "base"])

@@ -1,0 +1,126 @@
+"""ComfyUI's own page in a headless Chromium, for the browser tests and for save_workflows.py.
+
+Traps:
+- Settings belong to the server, not to the browser: `open_frontend` sets every one that matters, each time.
+- Playwright turns JavaScript's undefined into null; workflows therefore leave the page as JSON text.
+- The frontend puts the address of an audio player into the prompt (`audioUI`); no node reads it, so it is dropped here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",  # containers and root accounts have none
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--mute-audio",
+)
+PAGE_ONLY_INPUTS = {"audioUI"}
+START_TIMEOUT_MILLISECONDS = 120_000
+
+_NODES_ARE_KNOWN = "() => Boolean(window.app?.vueAppReady && LiteGraph.registered_node_types.AceComposerSample)"
+_EXPORT = "async () => JSON.stringify(await app.graphToPrompt())"
+_RUN = """() => new Promise((resolve, reject) => {
+    const endings = {
+        execution_success: () => resolve(),
+        execution_error: (event) => reject(new Error(`${event.detail.node_type}: ${event.detail.exception_message}`)),
+        execution_interrupted: () => reject(new Error("interrupted")),
+    };
+    for (const [name, listener] of Object.entries(endings)) app.api.addEventListener(name, listener, { once: true });
+    app.queuePrompt(0, 1).then((queued) => queued || reject(new Error("the host refused the prompt")));
+})"""
+_SHOW_ALL = """([left, top, right, bottom]) => {
+    const boxes = [...app.graph.nodes, ...app.graph.groups].map((item) => item.boundingRect ?? item.bounding);
+    const x = Math.min(...boxes.map((box) => box[0])), y = Math.min(...boxes.map((box) => box[1]));
+    const width = Math.max(...boxes.map((box) => box[0] + box[2])) - x;
+    const height = Math.max(...boxes.map((box) => box[1] + box[3])) - y;
+    const scale = Math.min((right - left) / width, (bottom - top) / height);
+    const view = app.canvas.ds;
+    view.scale = scale;
+    view.offset[0] = left / scale - x;
+    view.offset[1] = top / scale - y;
+    app.canvas.setDirty(true, true);
+    return { x: left, y: top, width: width * scale, height: height * scale };
+}"""
+
+
+class Export(NamedTuple):
+    """A graph as the frontend saves it: for the page, and for the API."""
+
+    workflow: dict[str, Any]
+    prompt: dict[str, Any]
+
+
+@contextmanager
+def open_browser(chromium: Path) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def open_frontend(
+    browser: Browser,
+    url: str,
+    *,
+    vue_nodes: bool = False,
+    locale: str = "en",
+    width: int = 1600,
+    height: int = 1000,
+    pixel_ratio: float = 1.0,
+) -> Page:
+    """Open the page of the server at `url` in a context of its own; returns when it knows this pack's nodes.
+
+    vue_nodes: the newer renderer, called "Nodes 2.0" in the settings, instead of the canvas.
+    """
+    context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=pixel_ratio)
+    settings = {
+        "Comfy.TutorialCompleted": True,  # else the template browser opens by itself
+        "Comfy.VueNodes.Enabled": vue_nodes,
+        "Comfy.Locale": locale,
+        "Comfy.Minimap.Visible": False,
+    }
+    context.request.post(f"{url}/api/settings", data=settings)
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_function(_NODES_ARE_KNOWN, timeout=START_TIMEOUT_MILLISECONDS)
+    return page
+
+
+def load_workflow(page: Page, workflow: Mapping[str, Any]) -> None:
+    """Show a workflow in UI format, as if it were dropped on the page."""
+    page.evaluate("(workflow) => app.loadGraphData(workflow)", workflow)
+    page.wait_for_function("(count) => app.graph.nodes.length === count", arg=len(workflow["nodes"]))
+
+
+def export_workflow(page: Page) -> Export:
+    """Save the graph the way the frontend's own Export and Export (API) do."""
+    exported = json.loads(page.evaluate(_EXPORT))
+    for node in exported["output"].values():
+        for name in PAGE_ONLY_INPUTS & node["inputs"].keys():
+            del node["inputs"][name]
+    return Export(exported["workflow"], exported["output"])
+
+
+def run_graph(page: Page) -> None:
+    """Press Run and wait for the end; raises playwright's Error with the host's words when the run fails."""
+    page.evaluate(_RUN)
+
+
+def show_all(page: Page, *, left: float = 80, top: float = 90, right: float = 20, bottom: float = 20) -> dict[str, float]:
+    """Zoom so that every node and group lies inside the margins; returns the rectangle that they fill on the page."""
+    size = page.viewport_size
+    assert size is not None
+    box: dict[str, float] = page.evaluate(_SHOW_ALL, [left, top, size["width"] - right, size["height"] - bottom])
+    return box
