@@ -28,10 +28,12 @@ CHROMIUM_ARGUMENTS = (
 )
 PAGE_ONLY_INPUTS = {"audioUI"}
 START_TIMEOUT_MILLISECONDS = 120_000
+RUN_TIMEOUT_MILLISECONDS = 120_000
 
 _NODES_ARE_KNOWN = "() => Boolean(window.app?.vueAppReady && LiteGraph.registered_node_types.AceComposerSample)"
 _EXPORT = "async () => JSON.stringify(await app.graphToPrompt())"
-_RUN = """() => new Promise((resolve, reject) => {
+_RUN = """(milliseconds) => new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`the run has not ended after ${milliseconds} ms`)), milliseconds);
     const endings = {
         execution_success: () => resolve(),
         execution_error: (event) => reject(new Error(`${event.detail.node_type}: ${event.detail.exception_message}`)),
@@ -115,10 +117,12 @@ def export_workflow(page: Page) -> Export:
 
 def run_graph(page: Page) -> None:
     """Press Run and wait for the end; raises playwright's Error with the host's words when the run fails."""
-    page.evaluate(_RUN)
+    page.evaluate(_RUN, RUN_TIMEOUT_MILLISECONDS)
 
 
-def show_all(page: Page, *, left: float = 80, top: float = 90, right: float = 20, bottom: float = 20) -> dict[str, float]:
+def show_all(
+    page: Page, *, left: float = 80, top: float = 90, right: float = 20, bottom: float = 20
+) -> dict[str, float]:
     """Zoom so that every node and group lies inside the margins; returns the rectangle that they fill on the page."""
     size = page.viewport_size
     assert size is not None

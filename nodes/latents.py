@@ -2,6 +2,8 @@
 
 Songs of one batch may differ in length. The tensor is padded to the longest with silence; `sample_counts` says how many
 samples each song has. Latents of other nodes lack it: then every item is as long as the tensor.
+
+Trap: nodes that cut, join or pick latents copy the keys they do not know, so the counts may belong to other latents.
 """
 
 from __future__ import annotations
@@ -47,6 +49,10 @@ def from_latent(latent: dict[str, Any]) -> Tensor:
 
 
 def sample_counts(latent: dict[str, Any]) -> list[int]:
-    """Samples of each song of a LATENT."""
+    """Samples of each song of a LATENT; the length of the tensor where other nodes have changed its items or length."""
     items, _, frames = latent["samples"].shape
-    return list(latent.get("sample_counts", [frames * SAMPLES_PER_FRAME] * items))
+    samples = frames * SAMPLES_PER_FRAME
+    counts: list[int] = latent.get("sample_counts", [])
+    if len(counts) == items and max(counts) == samples:
+        return counts
+    return [samples] * items

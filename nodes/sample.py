@@ -7,6 +7,7 @@ from typing import Any, get_args
 from comfy_api.v0_0_2 import io, ui
 from torch import Tensor
 
+from ..ace_core.audio import SAMPLES_PER_FRAME
 from ..ace_core.conditioning import SongConditions
 from ..ace_core.rendering import render_latents, render_memory_bytes
 from ..ace_core.sampling.guidance import GuidanceMethod
@@ -15,7 +16,7 @@ from ..ace_core.sampling.settings import resolve_settings
 from ..ace_core.sampling.solvers import Solver
 from . import _compat as compat
 from . import host
-from .latents import from_latent, to_latent
+from .latents import from_latent, sample_counts, to_latent
 from .types import AceConditioning, AceConditioningWire, AceModel, AceModelWire
 
 MAX_BATCH = 8
@@ -227,10 +228,13 @@ def _seed_list(text: str) -> list[int]:
 
 
 def _start_latents(latent: dict[str, Any], songs: tuple[SongConditions, ...]) -> list[Tensor]:
-    """Latents [T, 64] to start each song from; one item serves all."""
-    items = from_latent(latent).unbind(0)
+    """Latents [T, 64] to start each song from, without what pads a batch; one item serves all."""
+    items = [
+        item[: count // SAMPLES_PER_FRAME]
+        for item, count in zip(from_latent(latent), sample_counts(latent), strict=True)
+    ]
     if len(items) == 1:
         items = items * len(songs)
     if len(items) != len(songs):
         raise ValueError(f"got {len(items)} latents to start from for a batch of {len(songs)}: give 1 or as many")
-    return [item[: len(song.source)] for item, song in zip(items, songs, strict=True)]
+    return items

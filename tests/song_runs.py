@@ -61,7 +61,8 @@ def song_prompt(**changes: Mapping[str, Any]) -> Prompt:
     The node ids of the result are the names of `NODES`.
     """
     published = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    names = {node_id: name for name, kind in NODES.items() for node_id in published if _class(published, node_id) == kind}
+    names_of_classes = {kind: name for name, kind in NODES.items()}
+    names = {node_id: names_of_classes[node["class_type"]] for node_id, node in published.items()}
     prompt: Prompt = {}
     for node_id, node in published.items():
         node = copy.deepcopy(node)
@@ -153,7 +154,3 @@ def _blocks(container: Any, stream: Any) -> Iterator[NDArray[np.float32]]:
     for frame in container.decode(stream):
         for part in resampler.resample(frame):
             yield part.to_ndarray()
-
-
-def _class(prompt: Mapping[str, Any], node_id: str) -> str:
-    return str(prompt[node_id]["class_type"])

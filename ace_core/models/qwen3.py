@@ -10,6 +10,7 @@ Traps:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -71,7 +72,7 @@ class Qwen3Layer(nn.Module):
             config.hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device
         )
 
-    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor, attention: AttentionFunction) -> Tensor:
+    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None, attention: AttentionFunction) -> Tensor:
         normed = self.input_layernorm(x)
         attn = self.self_attn
         query, key = rotate(attn.query(normed), rotary), rotate(attn.key(normed), rotary)
@@ -121,7 +122,22 @@ class Qwen3(nn.Module):
         positions = torch.arange(length, device=ids.device)
         rotary = rotary_table(positions, self.config.head_dim, self.config.rope_theta, dtype)
         mask = causal_mask(length, dtype, ids.device)
-        for layer in self.layers:
-            x = layer(x, rotary, mask, attention)
+        x = self.run_layers(x, rotary, mask, lambda _layer: attention)
         out: Tensor = self.norm(x)
         return out
+
+    def run_layers(
+        self, x: Tensor, rotary: Rotary, mask: Tensor | None, attention: Callable[[int], AttentionFunction]
+    ) -> Tensor:
+        """The residual stream after all layers, before the final norm.
+
+        Args:
+            x: [B, S, hidden].
+            rotary: tables that broadcast against [B, heads, S, head_dim]: [S, head_dim], or [B, 1, S, head_dim] where
+                every row has positions of its own.
+            mask: handed to the attention functions.
+            attention: layer number -> its attention function, which may keep keys and values from one call to the next.
+        """
+        for index, layer in enumerate(self.layers):
+            x = layer(x, rotary, mask, attention(index))
+        return x

@@ -262,6 +262,7 @@ def test_networks_are_ready_to_run_and_to_train(layouts: Layouts) -> None:
             inspect_text_encoder(layouts["official", "2b"].text_encoder), ops=nn, dtype=torch.float32
         )
         assert network(torch.tensor([[1, 2, 3]]), torch.float32).isfinite().all()
+        assert not any(tensor.is_inference() for tensor in load_state_dict(source).values())
     assert not network.training
     assert not any(parameter.requires_grad or parameter.is_inference() for parameter in network.parameters())
     assert not any(tensor.is_meta for tensor in network.state_dict().values())

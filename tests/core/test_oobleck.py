@@ -32,7 +32,7 @@ SMALL = OobleckConfig(
     channel_multiples=(1, 2, 3),
     strides=(2, 4, 6),
 )
-SMALL_SLICE_ELEMENTS = 1800  # between 4 and 75 frames a slice, depending on the block
+SMALL_SLICE_ELEMENTS = 1800  # between 9 and 75 frames a slice, depending on the block
 
 
 def build_peer(seed: int) -> AutoencoderOobleck:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
+from typing import Any
+
 import pytest
 import torch
 from networks import random_weights, relative_error
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from ace_core.models import oobleck
 from ace_core.models.oobleck import Oobleck, OobleckConfig, decoder_context_frames, encoder_context_frames
 from ace_core.vae import choose_tile_frames, decode, decode_memory_bytes, encode
 
@@ -34,9 +40,9 @@ def noise(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-@pytest.mark.parametrize(("frames", "tile"), [(200, 64), (131, 33), (40, 512), (97, 96)])
+@pytest.mark.parametrize(("frames", "tile"), [(200, 64), (131, 33), (40, 512), (97, 96), (70, None)])
 @torch.inference_mode()
-def test_tiled_decode_equals_untiled(vae: Oobleck, frames: int, tile: int) -> None:
+def test_tiled_decode_equals_untiled(vae: Oobleck, frames: int, tile: int | None) -> None:
     latents = noise(2, frames, 8)
     tiled = decode(vae, latents, device=CPU, dtype=torch.float32, tile_frames=tile)
     assert tiled.shape == (2, 2, frames * 48)
@@ -119,7 +125,56 @@ def test_tile_choice_follows_the_free_memory() -> None:
         assert tile == 32 or decode_memory_bytes(CONFIG, tile, torch.float32) <= free
 
 
-@torch.inference_mode()
-def test_audio_shorter_than_a_frame_is_refused(vae: Oobleck) -> None:
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the storages that operators have returned and that are still alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users: dict[int, int] = {}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                self._count(storage.data_ptr(), storage.nbytes(), 1)
+                weakref.finalize(tensor, self._count, storage.data_ptr(), storage.nbytes(), -1)
+        return result
+
+    def _count(self, address: int, size: int, users: int) -> None:
+        before = self.users.pop(address, 0)
+        if before + users:
+            self.users[address] = before + users
+        self.now += size * (bool(before + users) - bool(before))
+        self.peak = max(self.peak, self.now)
+
+
+@torch.no_grad()
+def test_memory_estimate_covers_a_tile_in_one_piece(vae: Oobleck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oobleck, "_SLICE_ELEMENTS", 1 << 40)
+    estimate = decode_memory_bytes(CONFIG, 200, torch.float32)
+    latents = noise(1, 200 + 2 * decoder_context_frames(CONFIG), 8)
+    with LiveBytes() as live:
+        vae.decode(latents)
+    assert live.peak <= estimate <= 1.5 * live.peak
+
+
+def test_no_graph_is_kept_where_gradients_are_on() -> None:
+    vae = Oobleck(CONFIG, ops=nn)
+    latents = encode(vae, noise(1, 2, 480), device=CPU, dtype=torch.float32)
+    waveform = decode(vae, latents, device=CPU, dtype=torch.float32)
+    assert not latents.requires_grad
+    assert not waveform.requires_grad
+
+
+def test_inputs_that_cannot_be_right_are_refused(vae: Oobleck) -> None:
+    keywords: dict[str, Any] = {"device": CPU, "dtype": torch.float32}
     with pytest.raises(ValueError, match="got 47"):
-        encode(vae, torch.zeros(1, 2, 47), device=CPU, dtype=torch.float32)
+        encode(vae, torch.zeros(1, 2, 47), **keywords)
+    with pytest.raises(ValueError, match=r"\[batch, 2, samples\], got \[1, 1, 480\]"):
+        encode(vae, torch.zeros(1, 1, 480), **keywords)
+    with pytest.raises(ValueError, match=r"\[batch, frames, 8\], got \[1, 8, 100\]"):
+        decode(vae, torch.zeros(1, 8, 100), **keywords)
+    with pytest.raises(ValueError, match="at least 1 latent frame, got 0"):
+        decode(vae, torch.zeros(1, 100, 8), tile_frames=0, **keywords)

@@ -1,4 +1,4 @@
-"""The nodes' contract: what saved workflows and automation rely on, compared with the committed tests/data/object_info.json.
+"""The nodes' contract, compared with tests/data/object_info.json: what saved workflows and automation rely on.
 
 Every supported host must give the same projection of its /object_info. Adding an input at the end of a node is a
 compatible change; renaming, removing or reordering breaks what users have saved. After a compatible change:
@@ -40,7 +40,9 @@ def projection(node_id: str, node: Mapping[str, Any]) -> dict[str, Any]:
         "display_name": node["display_name"],
         "category": node["category"],
         "inputs": inputs,
-        "outputs": [{"type": kind, "name": name} for kind, name in zip(node["output"], node["output_name"], strict=True)],
+        "outputs": [
+            {"type": kind, "name": name} for kind, name in zip(node["output"], node["output_name"], strict=True)
+        ],
         "output_is_list": node["output_is_list"],
         "output_node": node["output_node"],
     }
