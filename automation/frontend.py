@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",  # containers and root accounts have none
@@ -80,24 +80,37 @@ def open_frontend(
     locale: str = "en",
     width: int = 1600,
     height: int = 1000,
-    pixel_ratio: float = 1.0,
+    messages: list[str] | None = None,
 ) -> Page:
     """Open the page of the server at `url` in a context of its own; returns when it knows this pack's nodes.
 
     vue_nodes: the newer renderer, called "Nodes 2.0" in the settings, instead of the canvas.
+    messages: gets the errors and warnings of the console, with their addresses, and exceptions that nobody caught.
     """
-    context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=pixel_ratio)
+    context = browser.new_context(viewport={"width": width, "height": height})
     settings = {
-        "Comfy.TutorialCompleted": True,  # else the template browser opens by itself
+        "Comfy.TutorialCompleted": False,  # a first visit: an empty graph, not an image workflow that lacks its models
         "Comfy.VueNodes.Enabled": vue_nodes,
         "Comfy.Locale": locale,
         "Comfy.Minimap.Visible": False,
+        "Comfy.RightSidePanel.IsOpen": False,
     }
     context.request.post(f"{url}/api/settings", data=settings)
     page = context.new_page()
+    if messages is not None:
+        page.on("console", lambda message: _note(messages, message))
+        page.on("pageerror", lambda error: messages.append(f"{error}\n{error.stack}"))
     page.goto(url)
     page.wait_for_function(_NODES_ARE_KNOWN, timeout=START_TIMEOUT_MILLISECONDS)
+    page.get_by_test_id("template-workflows-content").wait_for()  # what a first visit opens
+    page.keyboard.press("Escape")
+    page.get_by_test_id("template-workflows-content").wait_for(state="detached")
     return page
+
+
+def _note(messages: list[str], message: ConsoleMessage) -> None:
+    if message.type in ("error", "warning"):
+        messages.append(f"{message.text} ({message.location['url']})")
 
 
 def load_workflow(page: Page, workflow: Mapping[str, Any]) -> None:

@@ -33,6 +33,7 @@ PICTURES = PACK_ROOT / "docs"
 NODE_PREFIX = "AceComposer"
 VIRTUAL_NODES = {"MarkdownNote", "Note", "PrimitiveNode", "Reroute"}  # live in the page, belong to no pack
 THUMBNAIL_PIXELS = 400
+PICTURE_WIDTH, PICTURE_HEIGHT = 1960, 1160
 PICTURE_MARGIN = 12
 JPEG_QUALITY = 80
 SHORT_LIST = re.compile(r"\[\s+((?:-?[\d.]+|\"\w+\")(?:,\s+(?:-?[\d.]+|\"\w+\"))*)\s+\]")  # positions, sizes, links
@@ -45,7 +46,11 @@ def pack_version() -> str:
 
 
 def complete_workflow(workflow: dict[str, Any], name: str, host_version: str) -> dict[str, Any]:
-    """Add the properties by which ComfyUI-Manager finds missing packs, and an id that stays the same."""
+    """Add the properties by which ComfyUI-Manager finds missing packs, and an id that stays the same.
+
+    The models that the nodes name are repeated at the top: from there the page offers to download missing ones, while
+    from a node it takes only those that a widget of the node names in the very same words.
+    """
     for node in workflow["nodes"]:
         if node["type"] in VIRTUAL_NODES:
             continue
@@ -58,7 +63,8 @@ def complete_workflow(workflow: dict[str, Any], name: str, host_version: str) ->
     view = workflow["extra"]["ds"]
     view["scale"] = round(view["scale"], 3)
     view["offset"] = [round(value) for value in view["offset"]]
-    return workflow | {"id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK_NAME}/workflows/{name}"))}
+    models = [model for node in workflow["nodes"] for model in node["properties"].get("models", ())]
+    return workflow | {"id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK_NAME}/workflows/{name}")), "models": models}
 
 
 def save(path: Path, document: object) -> None:
@@ -80,10 +86,10 @@ def save_again(browser: Browser, url: str, path: Path, host_version: str) -> Non
 
 def picture(browser: Browser, url: str, path: Path) -> None:
     """Run a workflow and photograph its graph."""
-    page = open_frontend(browser, url, vue_nodes=True, width=1920, height=1040)
+    page = open_frontend(browser, url, vue_nodes=True, width=PICTURE_WIDTH, height=PICTURE_HEIGHT)
     load_workflow(page, json.loads(path.read_text(encoding="utf-8")))
     run_graph(page)
-    box = show_all(page)
+    box = show_all(page, left=100, top=130, right=40, bottom=110)  # clear of the toolbars
     page.get_by_text("Job completed").wait_for(state="hidden")
     page.wait_for_timeout(1000)  # the page draws at its own pace
     target = PICTURES / path.with_suffix(".jpg").name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from comfy_api.v0_0_2 import io, ui
 from torch import Tensor
 
@@ -75,10 +77,21 @@ class AceComposerLoadModels(io.ComfyNode):
         text_encoder_source = inspect_text_encoder(model_choice.text_encoder_path(text_encoder, files))
         vae_source = inspect_vae(model_choice.vae_path(vae, files))
         sources = (files.dit, files.condition_encoder, text_encoder_source, vae_source)
-        return [tuple(entry) for source in sources for entry in stamp(source.files)]
+        paths = [path for source in sources for path in source.files]
+        if isinstance(files.silence, Path):
+            paths.append(files.silence)
+        return [tuple(entry) for entry in stamp(paths)]
 
     @classmethod
     def execute(cls, model: str, text_encoder: str, vae: str, variant: str, precision: str) -> io.NodeOutput:
+        compat.check_choices(
+            cls.define_schema(),
+            model=model,
+            text_encoder=text_encoder,
+            vae=vae,
+            variant=variant,
+            precision=precision,
+        )
         files = inspect_model(model_choice.chosen_path(model))
         text_encoder_source = inspect_text_encoder(model_choice.text_encoder_path(text_encoder, files))
         vae_source = inspect_vae(model_choice.vae_path(vae, files))

@@ -33,11 +33,18 @@ class KVCache(NamedTuple):
         for tensor in (*self.keys, *self.values):
             tensor[target, :, :length] = tensor[source, :, :length]
 
-    def select(self, rows: Sequence[int]) -> KVCache:
-        """A cache of these rows only (copied)."""
-        return KVCache(
-            tuple(tensor[list(rows)] for tensor in self.keys), tuple(tensor[list(rows)] for tensor in self.values)
-        )
+    def keep(self, rows: Sequence[int], length: int) -> KVCache:
+        """The cache of these rows, in ascending order, moved together in place; the others are overwritten.
+
+        Args:
+            length: no row holds more tokens than this.
+        """
+        for tensor in (*self.keys, *self.values):
+            for target, source in enumerate(rows):
+                if target != source:
+                    tensor[target, :, :length] = tensor[source, :, :length]
+        count = len(rows)
+        return KVCache(tuple(keys[:count] for keys in self.keys), tuple(values[:count] for values in self.values))
 
 
 def allocate_cache(

@@ -20,16 +20,15 @@ from torch.nn import functional as F
 
 from ..models.ops import Ops
 
+_HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _BLAS_ROWS = (1, *range(9, 32))  # where the BLAS is the faster one: matrix times vector, and middle sizes
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """x [..., K] times the transpose of weight [N, K]; both have one dtype and one device."""
-    if x.device.type == "cpu" and x.dtype == torch.float32 and _has_onednn():
-        rows = x.numel() // x.shape[-1]
-        if rows not in _BLAS_ROWS:
-            product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-            return product
+    if _prefers_onednn(x, weight):
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        return product
     return F.linear(x, weight)
 
 
@@ -59,15 +58,20 @@ def logits_head(embedding: nn.Module, start: int, stop: int, *, dtype: torch.dty
 
 
 class _FewRowsLinear(nn.Linear):
-    """Put before a host's layer class: takes over where the weight needs no cast."""
+    """Put before a host's layer class: takes over where the weight needs neither cast nor move."""
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
-        if self.bias is None and weight.device == x.device and weight.dtype == x.dtype:
-            return linear(x, weight)
+        if self.bias is None and _prefers_onednn(x, self.weight):
+            return linear(x, self.weight)
         out: Tensor = super().forward(x)
         return out
 
 
-def _has_onednn() -> bool:
-    return torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+def _prefers_onednn(x: Tensor, weight: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and weight.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and _HAS_ONEDNN
+        and x.numel() // x.shape[-1] not in _BLAS_ROWS
+    )

@@ -258,9 +258,8 @@ def test_the_quantiser_stays_fp32(layouts: Layouts) -> None:
 
 def test_networks_are_ready_to_run_and_to_train(layouts: Layouts) -> None:
     with torch.inference_mode():
-        network = build_network(
-            inspect_text_encoder(layouts["official", "2b"].text_encoder), ops=nn, dtype=torch.float32
-        )
+        source = inspect_text_encoder(layouts["official", "2b"].text_encoder)
+        network = build_network(source, ops=nn, dtype=torch.float32)
         assert network(torch.tensor([[1, 2, 3]]), torch.float32).isfinite().all()
         assert not any(tensor.is_inference() for tensor in load_state_dict(source).values())
     assert not network.training

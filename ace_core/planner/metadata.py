@@ -1,0 +1,193 @@
+"""The metadata block of the planner: YAML as PyYAML writes it, and what can be read back from what a model wrote.
+
+A block is one `name: value` line for each field, names in alphabetical order; a value goes on in indented lines. The
+model was trained on PyYAML's spelling, so `write_metadata` is PyYAML's own `safe_dump` with Unicode kept and lines
+folded at 80. Matches the published `_format_metadata_as_cot` and `parse_lm_output` where those are right.
+
+Where the traps are:
+
+* PyYAML quotes what YAML would misread: a caption with `: ` or ` #` in it, and the language `no`, which is a boolean. The
+  published reader keeps such quotes as part of the value; here they are undone.
+* Plain text is taken as it stands. YAML would drop what follows ` #` in an unquoted caption and refuse one with `: `.
+* Nothing is ever constructed from the text. A quoted or block value goes through YAML's tokenizer and must come out as
+  one scalar without tag, anchor or alias; whatever is no valid YAML is plain text.
+* An escape in a quoted value can spell what the grammar forbids, and free text can spell `<|im_end|>` in pieces:
+  `clean_text` takes both out of texts that go into a blueprint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import yaml  # type: ignore[import-untyped]
+
+from ..blueprint import Blueprint
+
+METADATA_FIELDS = ("bpm", "caption", "duration", "genres", "keyscale", "language", "timesignature")
+MAX_METADATA_CHARACTERS = 65_536
+
+BLUEPRINT_FIELDS = {
+    "bpm": "bpm",
+    "caption": "caption",
+    "duration": "duration_seconds",
+    "keyscale": "key",
+    "language": "language",
+    "timesignature": "time_signature",
+}
+
+_FIELD = re.compile(rf"({'|'.join(METADATA_FIELDS)}):")
+_THINK = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
+_CODE = "<|audio_code_"
+_LYRICS_HEADER = re.compile(r"\s*(?:#\s*Languages?\b[^\n]*\n[^\n#\[]*\n\s*)?(?:#\s*Lyrics?\b[^\n]*(?:\n|\Z))?", re.IGNORECASE)
+_CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]*\|>|</?think>")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_QUOTED_OR_BLOCK = ("'", '"', "|", ">")
+
+
+class PlannerText(NamedTuple):
+    """What the planner wrote: raw metadata values by field name, and the lyrics after them."""
+
+    metadata: dict[str, str]
+    lyrics: str
+
+
+def write_metadata(values: Mapping[str, str | int]) -> str:
+    """The block of some fields, without a final newline; no fields give the empty text.
+
+    Raises:
+        ValueError: a name that is no metadata field.
+    """
+    unknown = sorted(values.keys() - set(METADATA_FIELDS))
+    if unknown:
+        raise ValueError(f"metadata has no field {', '.join(unknown)}; the fields are {', '.join(METADATA_FIELDS)}")
+    text: str = yaml.safe_dump(dict(values), allow_unicode=True) if values else ""
+    return text.strip()
+
+
+def read_metadata(text: str) -> dict[str, str]:
+    """The fields of a block, quotes undone and folded lines joined; a repeated field has its last value.
+
+    Args:
+        text: the block, without `<think>` tags. Lines before the first field are skipped.
+
+    Raises:
+        ValueError: more than 65536 characters.
+    """
+    if len(text) > MAX_METADATA_CHARACTERS:
+        raise ValueError(f"metadata has at most {MAX_METADATA_CHARACTERS} characters, got {len(text)}")
+    fields: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if match := _FIELD.match(line):
+            lines = fields[match[1]] = [line[match.end() :]]
+        else:
+            lines.append(line)
+    return {name: _read_value("\n".join(lines)) for name, lines in fields.items()}
+
+
+def parse_planner_text(text: str) -> PlannerText:
+    """Split a whole answer into metadata and lyrics.
+
+    The tags may be missing: then everything before the first audio code is metadata, and there are no lyrics.
+    """
+    match = _THINK.search(text)
+    if match is None:
+        return PlannerText(read_metadata(text.split(_CODE)[0]), "")
+    return PlannerText(read_metadata(match[1]), read_lyrics(text[match.end() :]))
+
+
+def read_lyrics(text: str) -> str:
+    """Lyrics without the headers the model may put before them and without audio codes or control tokens after them."""
+    body = clean_text(text.split(_CODE)[0])
+    header = _LYRICS_HEADER.match(body)
+    return body[header.end() if header else 0 :].strip()
+
+
+def clean_text(text: str) -> str:
+    """A text without control tokens and unprintable characters, however they were nested."""
+    cleaned = _UNPRINTABLE.sub("", text)
+    while cleaned != (shorter := _CONTROL_TOKEN.sub("", cleaned)):
+        cleaned = shorter
+    return cleaned.strip()
+
+
+def song_values(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Metadata under the names of blueprint fields, as `Blueprint` takes them; empty values and genres are left out."""
+    cleaned = {BLUEPRINT_FIELDS[name]: clean_text(metadata[name]) for name in metadata if name in BLUEPRINT_FIELDS}
+    return {name: value for name, value in cleaned.items() if value}
+
+
+def song_metadata(blueprint: Blueprint) -> dict[str, str | int]:
+    """The decided fields of a blueprint as metadata, for the block before audio codes.
+
+    The caption is the planner's: its rewrite, or one it wrote itself. The user's own stands in the prompt instead.
+    """
+    caption = blueprint.rewritten_caption
+    if caption is None and blueprint.origin("caption") == "planner":
+        caption = blueprint.caption
+    duration = blueprint.duration_seconds
+    values = {
+        "bpm": blueprint.bpm,
+        "caption": caption,
+        "duration": None if duration is None else int(duration),
+        "keyscale": blueprint.key,
+        "language": blueprint.language,
+        "timesignature": blueprint.time_signature,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _read_value(raw: str) -> str:
+    text = raw.strip()
+    if text.startswith(_QUOTED_OR_BLOCK):
+        value = _read_scalar(raw)
+        if value is not None and value.strip():
+            return value
+    return _fold(text)
+
+
+def _read_scalar(raw: str) -> str | None:
+    """The value of a quoted or block scalar with its original indentation; None if it is not exactly one."""
+    try:
+        events = list(yaml.parse(f"value: {raw.strip(' ')}\n", Loader=yaml.SafeLoader))
+    except yaml.YAMLError:
+        return None
+    kinds = [type(event) for event in events]
+    if kinds != _ONE_VALUE or events[4].anchor is not None or events[4].tag is not None:
+        return None
+    value: str = events[4].value
+    return value
+
+
+_ONE_VALUE = [
+    yaml.StreamStartEvent,
+    yaml.DocumentStartEvent,
+    yaml.MappingStartEvent,
+    yaml.ScalarEvent,
+    yaml.ScalarEvent,
+    yaml.MappingEndEvent,
+    yaml.DocumentEndEvent,
+    yaml.StreamEndEvent,
+]
+
+
+def _fold(text: str) -> str:
+    """A plain value on one line; blank lines stand for line breaks, as in YAML."""
+    paragraphs: list[list[str]] = [[]]
+    breaks: list[int] = []
+    blank = 0
+    for line in (line.strip() for line in text.split("\n")):
+        if not line:
+            blank += 1
+        elif blank:
+            paragraphs.append([line])
+            breaks.append(blank)
+            blank = 0
+        else:
+            paragraphs[-1].append(line)
+    folded = " ".join(paragraphs[0])
+    for count, paragraph in zip(breaks, paragraphs[1:], strict=True):
+        folded += "\n" * count + " ".join(paragraph)
+    return folded

@@ -1,0 +1,80 @@
+"""What surrounds the graph in ComfyUI's page: help, template browser, missing models, translation."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from frontend import load_workflow, open_frontend
+from host_process import PACK_NAME, PACK_ROOT, HostProcess
+from playwright.sync_api import Browser, Page, expect
+
+WORKFLOW_NAMES = sorted(path.stem for path in (PACK_ROOT / "workflows").glob("*.json"))
+WORKFLOW = json.loads((PACK_ROOT / "workflows" / "text_to_music.json").read_text(encoding="utf-8"))
+NODE_TEXTS: dict[str, dict[str, dict[str, Any]]] = {
+    language: json.loads((PACK_ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    for language in ("en", "zh")
+}
+WIDGET_LABELS = """() => Object.fromEntries(app.graph.nodes.map(
+    (node) => [node.type, Object.fromEntries((node.widgets ?? []).map((widget) => [widget.name, widget.label]))],
+))"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, host: HostProcess) -> Iterator[Page]:
+    opened = open_frontend(browser, host.url)
+    yield opened
+    opened.context.close()
+
+
+@pytest.mark.parametrize("node_id", list(NODE_TEXTS["en"]))
+def test_the_help_of_a_node_opens(page: Page, node_id: str) -> None:
+    page.evaluate(
+        "(type) => { app.graph.clear(); const node = LiteGraph.createNode(type); node.pos = [200, 200]; "
+        "app.graph.add(node); app.canvas.selectNode(node); }",
+        node_id,
+    )
+    page.get_by_test_id("info-button").click()
+    expect(page.get_by_role("heading", name=NODE_TEXTS["en"][node_id]["display_name"])).to_be_visible()
+    table = page.get_by_role("table").first
+    for name in NODE_TEXTS["en"][node_id]["inputs"]:
+        expect(table.get_by_role("cell", name=name, exact=True)).to_be_attached()
+
+
+@pytest.mark.parametrize("name", WORKFLOW_NAMES)
+def test_the_template_browser_offers_the_workflow(page: Page, name: str) -> None:
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    browser_dialog = page.get_by_role("dialog").last
+    browser_dialog.get_by_text(PACK_NAME).click()
+    card = page.get_by_test_id(f"template-workflow-{name}")
+    page.wait_for_function("(image) => image.naturalWidth > 1", arg=card.locator("img").element_handle())
+    card.click()
+    expect(browser_dialog).to_be_hidden()
+    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'AceComposerSample')")
+
+
+def test_missing_models_are_offered_for_download(page: Page) -> None:
+    workflow = copy.deepcopy(WORKFLOW)
+    loader = next(node for node in workflow["nodes"] if node["properties"].get("models"))
+    for model in (*loader["properties"]["models"], *workflow["models"]):
+        model["name"] = f"absent_{model['name']}"
+        folder, _, file = model["url"].rpartition("/")
+        model["url"] = f"{folder}/absent_{file}"
+    load_workflow(page, workflow)
+    page.get_by_test_id("error-overlay-see-errors").click()
+    expect(page.get_by_test_id("missing-model-download")).to_have_count(len(workflow["models"]))
+
+
+def test_the_nodes_speak_chinese(browser: Browser, host: HostProcess) -> None:
+    page = open_frontend(browser, host.url, locale="zh")
+    load_workflow(page, WORKFLOW)
+    labels = page.evaluate(WIDGET_LABELS)
+    for node_id, texts in NODE_TEXTS["zh"].items():
+        title = page.evaluate("(type) => LiteGraph.registered_node_types[type].title", node_id)
+        assert title == texts["display_name"]
+        expected = {name: text["name"] for name, text in texts["inputs"].items() if name in labels[node_id]}
+        assert {name: labels[node_id][name] for name in expected} == expected
+    page.context.close()

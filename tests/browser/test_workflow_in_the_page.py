@@ -1,0 +1,131 @@
+"""The published workflow in ComfyUI's page, in both renderers: it loads, it is what the API file says, it plays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import pytest
+from comfyui_client import ComfyUIClient
+from frontend import Export, export_workflow, load_workflow, open_frontend, run_graph
+from host_process import PACK_NAME, PACK_ROOT, HostProcess
+from playwright.sync_api import Browser, Page, expect
+from song_runs import clear_cache
+
+WORKFLOW = json.loads((PACK_ROOT / "workflows" / "text_to_music.json").read_text(encoding="utf-8"))
+API_WORKFLOW = json.loads((PACK_ROOT / "workflows" / "api" / "text_to_music.json").read_text(encoding="utf-8"))
+VIRTUAL_NODES = {"MarkdownNote"}
+SHOWN_TEXTS = (
+    "ACE-Step 1.5 2B turbo (acestep_v1.5_turbo.safetensors), float32",
+    "30 s, caption",
+    "8 steps, shift 3, euler, no guidance",
+)
+TITLE_HEIGHT = 30
+RECTANGLES = """(kind) => app.graph[kind].map((item) => ({
+    title: item.title, x: item.pos[0], y: item.pos[1], width: item.size[0], height: item.size[1],
+}))"""
+
+
+class Shown(NamedTuple):
+    """The workflow in a page, as it was before anything ran; `messages` grows as long as the page is open."""
+
+    page: Page
+    exported: Export
+    messages: list[str]
+
+
+class Box(NamedTuple):
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@pytest.fixture(scope="module", params=["canvas", "vue"])
+def shown(request: pytest.FixtureRequest, browser: Browser, host: HostProcess) -> Iterator[Shown]:
+    messages: list[str] = []
+    page = open_frontend(browser, host.url, vue_nodes=request.param == "vue", messages=messages)
+    load_workflow(page, WORKFLOW)
+    yield Shown(page, export_workflow(page), messages)
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def finished(shown: Shown, host: HostProcess) -> Shown:
+    with ComfyUIClient(host.url) as client:
+        clear_cache(client)  # a node that need not run says nothing
+    run_graph(shown.page)
+    return shown
+
+
+def boxes(page: Page, kind: str) -> dict[str, Box]:
+    """Where the nodes or the groups are, a node with its title."""
+    title = TITLE_HEIGHT if kind == "nodes" else 0
+    items: list[dict[str, Any]] = page.evaluate(RECTANGLES, kind)
+    return {
+        item["title"]: Box(item["x"], item["y"] - title, item["x"] + item["width"], item["y"] + item["height"])
+        for item in items
+    }
+
+
+def overlap(one: Box, other: Box) -> bool:
+    return one.left < other.right and other.left < one.right and one.top < other.bottom and other.top < one.bottom
+
+
+def inside(inner: Box, outer: Box) -> bool:
+    horizontal = outer.left <= inner.left and inner.right <= outer.right
+    return horizontal and outer.top <= inner.top and inner.bottom <= outer.bottom
+
+
+def saved_node(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file holds of a node, without what the renderer and the release of the host decide."""
+    kept = ("id", "type", "title", "pos", "flags", "mode", "properties", "widgets_values")
+    return {name: node.get(name) for name in kept}
+
+
+def test_it_loads_without_an_error(shown: Shown) -> None:
+    expect(shown.page.get_by_test_id("error-overlay")).to_have_count(0)
+    expect(shown.page.locator(".p-toast-message-error")).to_have_count(0)
+    types = shown.page.evaluate("() => app.graph.nodes.filter((node) => !node.constructor.nodeData).map((n) => n.type)")
+    assert set(types) <= VIRTUAL_NODES
+
+
+def test_the_prompt_is_the_api_workflow(shown: Shown) -> None:
+    assert shown.exported.prompt == API_WORKFLOW
+
+
+def test_the_file_is_what_the_page_saves(shown: Shown) -> None:
+    exported = shown.exported.workflow
+    assert [saved_node(node) for node in exported["nodes"]] == [saved_node(node) for node in WORKFLOW["nodes"]]
+    assert exported["links"] == WORKFLOW["links"]
+    assert exported["groups"] == WORKFLOW["groups"]
+
+
+def test_the_nodes_show_what_they_used(finished: Shown) -> None:
+    for text in SHOWN_TEXTS:
+        expect(finished.page.get_by_text(text)).to_be_visible()
+
+
+def test_the_song_can_be_played(finished: Shown) -> None:
+    expect(finished.page.locator("audio")).to_have_count(1)
+    finished.page.wait_for_function(
+        "() => document.querySelector('audio').readyState >= HTMLMediaElement.HAVE_METADATA"
+    )
+    player = finished.page.locator("audio")
+    assert player.evaluate("(audio) => audio.duration") == pytest.approx(30.0, abs=0.01)
+    assert "filename=ace_composer_" in player.evaluate("(audio) => audio.currentSrc")
+
+
+def test_nothing_covers_anything_after_a_run(finished: Shown) -> None:
+    nodes, groups = boxes(finished.page, "nodes"), boxes(finished.page, "groups")
+    assert [pair for pair in combinations(nodes, 2) if overlap(nodes[pair[0]], nodes[pair[1]])] == []
+    cut = [(n, g) for n in nodes for g in groups if overlap(nodes[n], groups[g]) and not inside(nodes[n], groups[g])]
+    assert cut == []
+    grouped = {node for node in nodes if any(inside(nodes[node], group) for group in groups.values())}
+    assert grouped == {node["title"] for node in WORKFLOW["nodes"] if node["type"] not in VIRTUAL_NODES}
+
+
+def test_the_page_has_no_complaint_about_the_pack(finished: Shown) -> None:
+    assert [text for text in finished.messages if PACK_NAME in text or "AceComposer" in text] == []

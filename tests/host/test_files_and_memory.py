@@ -1,0 +1,115 @@
+"""Model files over time, in one server: replaced, shared by loaders, forgotten."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comfyui_client import ComfyUIClient
+from host_process import HostProcess
+from song_runs import Prompt, clear_cache, latent_prompt, latents_of, song_prompt, succeed, with_nodes
+from tiny_checkpoints import write_tiny
+
+TURBO = "diffusion_models/acestep_v1.5_turbo.safetensors"
+OWN = "diffusion_models/own_turbo.safetensors"
+NANOSECONDS = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def another_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A turbo checkpoint of other weights, of the same size to the byte."""
+    return write_tiny(tmp_path_factory.mktemp("another"), "comfyui", seed=1).model
+
+
+@pytest.fixture
+def own_file(models_directory: Path) -> Iterator[Path]:
+    """A copy of the turbo checkpoint, offered as `OWN`."""
+    path = models_directory / OWN
+    shutil.copyfile(models_directory / TURBO, path)
+    yield path
+    path.unlink()
+
+
+def own_prompt(**sampler: object) -> Prompt:
+    return latent_prompt(song_prompt(load={"model": OWN}, sample={"steps": 2, **sampler}))
+
+
+def test_a_replaced_file_is_loaded_again(client: ComfyUIClient, own_file: Path, another_model: Path) -> None:
+    before = latents_of(client, succeed(client, own_prompt()))
+    unchanged = succeed(client, own_prompt(seed=1))
+    assert unchanged.executed == ["sample", "latents"]
+
+    status = own_file.stat()
+    assert another_model.stat().st_size == status.st_size
+    shutil.copyfile(another_model, own_file)
+    os.utime(own_file, ns=(status.st_atime_ns, status.st_mtime_ns + NANOSECONDS))  # the clock may not have moved on
+    replaced = succeed(client, own_prompt())
+    assert "load" in replaced.executed
+    after = latents_of(client, replaced)
+    assert np.abs(after - before).max() > 0.01
+
+    assert succeed(client, own_prompt(seed=1)).executed == ["sample", "latents"]
+
+
+def test_a_replaced_text_encoder_is_loaded_again(client: ComfyUIClient, models_directory: Path) -> None:
+    path = models_directory / "text_encoders" / "qwen_0.6b_ace15.safetensors"
+    prompt = latent_prompt(song_prompt(sample={"steps": 2}))
+    succeed(client, prompt)
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + NANOSECONDS))
+    assert "load" in succeed(client, prompt).executed
+
+
+def test_a_replaced_silence_latent_is_loaded_again(client: ComfyUIClient, models_directory: Path) -> None:
+    """The official folder's silence is a file of its own."""
+    path = models_directory / "ace_step" / "acestep-v15-turbo" / "silence_latent.pt"
+    prompt = latent_prompt(song_prompt(load={"model": "ace_step/acestep-v15-turbo"}, sample={"steps": 2}))
+    succeed(client, prompt)
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + NANOSECONDS))
+    assert "load" in succeed(client, prompt).executed
+
+
+def requested_loads(log: str) -> list[str]:
+    """Networks that the host moved to their device, by class: each of its patchers appears once."""
+    return re.findall(r"Requested to load (\w+)", log)
+
+
+def test_two_loaders_of_one_file_share_one_copy(client: ComfyUIClient, host: HostProcess) -> None:
+    clear_cache(client)
+    prompt = song_prompt(sample={"steps": 1})
+    prompt = with_nodes(
+        prompt,
+        load2=("AceComposerLoadModels", {**prompt["load"]["inputs"], "variant": "base"}),
+        encode2=(
+            "AceComposerEncode",
+            {"model": ["load2", 0], "text_encoder": ["load2", 1], "blueprint": ["blueprint", 0]},
+        ),
+        sample2=(
+            "AceComposerSample",
+            {**prompt["sample"]["inputs"], "model": ["load2", 0], "conditioning": ["encode2", 0]},
+        ),
+        decode2=("AceComposerDecode", {"vae": ["load2", 2], "latent": ["sample2", 0], "normalize": True}),
+        save2=("SaveAudio", {"audio": ["decode2", 0], "filename_prefix": "audio/second"}),
+    )
+    before = len(host.log())
+    run = succeed(client, prompt)
+    assert {"load", "load2", "sample", "sample2", "decode", "decode2"} <= set(run.executed)
+    assert sorted(requested_loads(host.log()[before:])) == ["ConditionEncoder", "DiT", "Oobleck", "Qwen3"]
+
+
+def test_models_that_nothing_uses_any_more_are_forgotten(client: ComfyUIClient, host: HostProcess) -> None:
+    """After the cache is cleared they are loaded anew, and the host finds no leak."""
+    prompt = song_prompt(sample={"steps": 1})
+    succeed(client, prompt)
+    clear_cache(client)
+    before = len(host.log())
+    succeed(client, prompt)
+    log = host.log()[before:]
+    assert sorted(requested_loads(log)) == ["ConditionEncoder", "DiT", "Oobleck", "Qwen3"]
+    assert "memory leak" not in log.lower()
