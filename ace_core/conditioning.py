@@ -12,7 +12,6 @@ Traps:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,7 +21,6 @@ from .audio import latent_frames, sample_count
 from .blueprint import Blueprint, resolved_duration
 from .checkpoints.silence import silence_frames
 from .checkpoints.tokenizer import TextTokenizer
-from .models.audio_tokenizer import AudioTokenizer
 from .models.condition_encoder import TIMBRE_FRAMES, ConditionEncoder
 from .models.layers import AttentionFunction, scaled_dot_product_attention
 from .models.qwen3 import Qwen3
@@ -124,19 +122,6 @@ def encode_conditions(
     caption, lyrics = text.caption.to(device, dtype), text.lyrics.to(device, dtype)
     packed: Tensor = condition_encoder(caption, lyrics, [reference], attention)
     return packed.cpu()
-
-
-def decode_audio_codes(
-    audio_tokenizer: AudioTokenizer,
-    codes: Sequence[int],
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    attention: AttentionFunction = scaled_dot_product_attention,
-) -> Tensor:
-    """Latents [5 * N, 64] that N audio codes stand for, float32 on the CPU."""
-    hints = audio_tokenizer.decode(torch.tensor(codes, device=device)[None], dtype, attention)
-    return hints[0].float().cpu()
 
 
 def song_conditions(

@@ -10,6 +10,7 @@ A random bf16 file of 4.8 GB is written to the temporary directory first and rem
 from __future__ import annotations
 
 import json
+import struct
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ace_core.checkpoints import build_network, inspect_model, weight_key
@@ -31,13 +32,25 @@ POOL_SIZE = 1 << 24
 
 
 def write_random_model(path: Path) -> None:
-    """A file with the names and shapes of the 2B model; numbers repeat after `POOL_SIZE`, pages on disk do not."""
+    """A safetensors file with the names and shapes of the 2B model, written in pieces to take no memory.
+
+    Its numbers repeat after `POOL_SIZE`; no two pages on the disk are shared.
+    """
     pool = (torch.randn(POOL_SIZE, generator=torch.Generator().manual_seed(0)) * 0.02).to(torch.bfloat16)
-    weights = {}
+    numbers = memoryview(pool.view(torch.uint8).numpy())
+    header, offset = {}, 0
     for name, shape in json.loads(INVENTORY.read_text()).items():
-        count = torch.Size(shape).numel()
-        weights[name] = pool.repeat(-(-count // POOL_SIZE))[:count].view(shape)
-    save_file(weights, path)
+        size = torch.Size(shape).numel() * pool.element_size()
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(encoded)) + encoded)
+        for entry in header.values():
+            start, end = entry["data_offsets"]
+            for begin in range(start, end, len(numbers)):
+                file.write(numbers[: min(len(numbers), end - begin)])
 
 
 def load_ours(path: Path, registry: WeightRegistry) -> list[nn.Module]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import io, ui
 from torch import Tensor
 
+from ..ace_core.audio_codes import decode_audio_codes
 from ..ace_core.blueprint import INSTRUMENTAL_LYRICS, Blueprint, fields_left_auto
 from ..ace_core.conditioning import (
     SongPrompt,
-    decode_audio_codes,
     encode_conditions,
     encode_text,
     song_conditions,

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from comfy_api.v0_0_2 import io
 
-from ..ace_core.audio import LATENT_FRAME_RATE, SAMPLE_RATE, check_audible, limit_peak, peak_normalize
+from ..ace_core.audio import (
+    LATENT_FRAME_RATE,
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    check_audible,
+    limit_peak,
+    peak_normalize,
+)
 from ..ace_core.vae import SMALLEST_TILE_FRAMES, choose_tile_frames, decode, decode_memory_bytes
 from . import _compat as compat
 from . import host
@@ -57,17 +65,20 @@ class AceComposerDecode(io.ComfyNode):
         )
         tile_frames = max(SMALLEST_TILE_FRAMES, min(tile_frames, latents.shape[1]))
         network, device = host.load(vae.patcher, decode_memory_bytes(config, tile_frames, vae.dtype))
-        waveforms = decode(
-            network,
-            latents,
-            device=device,
-            dtype=vae.dtype,
-            tile_frames=tile_frames,
-            out_of_memory=host.OUT_OF_MEMORY,
-            on_progress=host.progress(),
-        )[:, :, : max(counts)]
-        for waveform, count in zip(waveforms, counts, strict=True):
-            waveform[:, count:] = 0
+        frames = [-(-count // SAMPLES_PER_FRAME) for count in counts]
+        update = host.progress()
+        waveforms = torch.zeros(len(counts), config.audio_channels, max(counts))
+        for item, count in enumerate(counts):  # one by one: a song's end would be another beside what pads a batch
+            frames_before = sum(frames[:item])
+            waveforms[item, :, :count] = decode(
+                network,
+                latents[item, None, : frames[item]],
+                device=device,
+                dtype=vae.dtype,
+                tile_frames=tile_frames,
+                out_of_memory=host.OUT_OF_MEMORY,
+                on_progress=lambda done, _, before=frames_before: update(before + done, sum(frames)),
+            )[0, :, :count]
         check_audible(waveforms)
         level = peak_normalize if normalize else limit_peak
         return io.NodeOutput({"waveform": level(waveforms), "sample_rate": SAMPLE_RATE})

@@ -29,11 +29,13 @@ from torch import Tensor
 from ..ace_core.checkpoints.inspection import WeightSource
 from ..ace_core.checkpoints.loading import FLOAT8, build_network, weight_key
 from ..ace_core.models.layers import AttentionFunction, scaled_dot_product_attention
+from ..ace_core.models.ops import Ops
 from ..ace_core.progress import Progress
 from ..ace_core.registry import WeightRegistry
 
 ACE_STEP_FOLDER = "ace_step"
 OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
+CASTING_OPS: Ops = comfy.ops.manual_cast
 
 registry = WeightRegistry()
 
@@ -91,10 +93,11 @@ def vae_compute_dtype(choice: str) -> torch.dtype:
     return comfy.model_management.vae_dtype(device, [torch.bfloat16, torch.float32])
 
 
-def patcher(source: WeightSource[Any], dtype: torch.dtype, *, kind: str) -> Any:
+def patcher(source: WeightSource[Any], dtype: torch.dtype, *, kind: str, ops: Ops | None = None) -> Any:
     """The one patcher of a network, loading its weights if nobody holds them yet.
 
     Args:
+        ops: layer classes built on `CASTING_OPS`; None for these themselves.
         dtype: what it will compute in. Float8 weights stay float8 on an accelerator and are cast at use.
         kind: "diffusion", "text" or "vae": which of the host's devices it uses.
     """
@@ -110,7 +113,7 @@ def patcher(source: WeightSource[Any], dtype: torch.dtype, *, kind: str) -> Any:
 
     def build() -> Any:
         patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-        network = build_network(source, ops=comfy.ops.manual_cast, dtype=storage)
+        network = build_network(source, ops=ops or CASTING_OPS, dtype=storage)
         return patcher_class(network, load_device=load_device, offload_device=offload_device)
 
     return registry.get(weight_key(source, storage), build)
@@ -146,6 +149,48 @@ def _host_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
         key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
     out: Tensor = optimized_attention(query, key, value, heads, mask=mask, skip_reshape=True, skip_output_reshape=True)
     return out
+
+
+def blueprint_files() -> list[str]:
+    """JSON files in the input folder, and in the output folder and below it, marked as the host marks them."""
+    inputs = [path.name for path in sorted(Path(folder_paths.get_input_directory()).glob("*.json"))]
+    output = Path(folder_paths.get_output_directory())
+    outputs = [f"{path.relative_to(output).as_posix()} [output]" for path in sorted(output.rglob("*.json"))]
+    return inputs + outputs
+
+
+def input_path(name: str) -> Path:
+    """Absolute path of a file in the input folder, or with " [output]" behind its name in the output folder.
+
+    Raises:
+        FileNotFoundError: it is not there; a name cannot lead out of these folders.
+    """
+    folder, name = folder_paths.get_input_directory(), name.removesuffix(" [input]")
+    if name.endswith(" [output]"):
+        folder, name = folder_paths.get_output_directory(), name.removesuffix(" [output]")
+    root = Path(os.path.realpath(folder))
+    path = Path(os.path.realpath(root / name))
+    if not path.is_relative_to(root) or not path.is_file():
+        raise FileNotFoundError(f"there is no file {name!r} in {root}")
+    return path
+
+
+def save_text(prefix: str, suffix: str, text: str) -> dict[str, str]:
+    """Write text to a new numbered file in the output folder, all of it or nothing.
+
+    Args:
+        prefix: name of the file, with folders below the output folder if wanted.
+        suffix: with its dot.
+
+    Returns:
+        The file as the host's results name it.
+    """
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
+    path = Path(folder) / f"{name}_{counter:05}_{suffix}"
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+    return {"filename": path.name, "subfolder": subfolder, "type": "output"}
 
 
 def progress() -> Progress:

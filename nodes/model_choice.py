@@ -14,6 +14,7 @@ from . import host
 
 AUTO = "auto"
 TEXT_ENCODER_FILE = "text_encoders/qwen_0.6b_ace15.safetensors"
+PLANNER_MARK = "5Hz"  # in the names of the official folders, acestep-5Hz-lm-1.7B and so on
 VAE_FILE = "vae/ace_1.5_vae.safetensors"
 _COMPONENTS = (
     "transformer",
@@ -28,7 +29,9 @@ _COMPONENTS = (
 def model_options() -> list[str]:
     """Choices for the model: single files, all-in-one checkpoints, official and diffusers folders."""
     others = (*TEXT_ENCODER_FOLDERS, *VAE_FOLDERS, *_COMPONENTS)
-    folders = [name for name, last, files in _ace_step_folders() if last not in others and "5Hz" not in last and files]
+    folders = [
+        name for name, last, files in _ace_step_folders() if last not in others and PLANNER_MARK not in last and files
+    ]
     return [*_weight_files("diffusion_models"), *_weight_files("checkpoints"), *folders]
 
 
@@ -42,6 +45,12 @@ def vae_options() -> list[str]:
     """Choices for the VAE, *auto* first."""
     folders = [name for name, last, _ in _ace_step_folders() if last in VAE_FOLDERS]
     return [AUTO, *_weight_files("vae"), *_weight_files("checkpoints"), *folders]
+
+
+def planner_options() -> list[str]:
+    """Choices for the 5 Hz language model: single files, all-in-one checkpoints, official folders."""
+    folders = [name for name, last, files in _ace_step_folders() if PLANNER_MARK in last and files]
+    return [*_weight_files("text_encoders"), *_weight_files("checkpoints"), *folders]
 
 
 def chosen_path(choice: str) -> Path:

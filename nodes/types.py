@@ -16,11 +16,13 @@ from torch import Tensor
 from ..ace_core.blueprint import Blueprint
 from ..ace_core.checkpoints.tokenizer import TextTokenizer
 from ..ace_core.conditioning import SongConditions
+from ..ace_core.planner.grammar import Grammar
 from ..ace_core.sampling.settings import CheckpointKind
 
 AceModelWire = io.Custom("ACE_MODEL")
 AceTextEncoderWire = io.Custom("ACE_TEXT_ENCODER")
 AceVaeWire = io.Custom("ACE_VAE")
+AcePlannerWire = io.Custom("ACE_PLANNER")
 AceBlueprintWire = io.Custom("ACE_BLUEPRINT")
 AceConditioningWire = io.Custom("ACE_CONDITIONING")
 
@@ -69,6 +71,18 @@ class AceVae(NamedTuple):
 
     def __repr__(self) -> str:
         return f"ACE-Step 1.5 VAE ({self.name})"
+
+
+class AcePlanner(NamedTuple):
+    """5 Hz language model with the grammar of its tokenizer."""
+
+    name: str
+    patcher: Any
+    grammar: Grammar
+    dtype: torch.dtype
+
+    def __repr__(self) -> str:
+        return f"ACE-Step 1.5 planner ({self.name})"
 
 
 AceBlueprint = tuple[Blueprint, ...]

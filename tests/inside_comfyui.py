@@ -2,9 +2,9 @@
 
     python tests/inside_comfyui.py COMFYUI BASE_DIRECTORY
 
-A process of its own, because ComfyUI reads its options from the command line while it is imported, takes over top-level
-names (`nodes`, `utils`), and cannot be imported twice. `BASE_DIRECTORY/models` holds the small checkpoints. Each function
-in `CASES` gives one entry of the report; tests/host/test_inside_comfyui.py says what it should be.
+A process of its own, because ComfyUI reads its options from the command line while it is imported and takes over
+top-level names (`nodes`, `utils`). `BASE_DIRECTORY/models` holds the small checkpoints. Each function in `CASES` gives
+one entry of the report; tests/host/test_inside_comfyui.py says what it should be.
 
 The meta device stands for an accelerator: it has no memory to fill, counts what is put there, and refuses to compute
 with a tensor that lies elsewhere, so a weight that is not cast at use shows.
@@ -45,7 +45,7 @@ def start_comfyui(comfyui: Path, base_directory: Path) -> None:
     sys.path.insert(0, str(comfyui))
     sys.argv = ["main.py", "--cpu", "--base-directory", str(base_directory)]
     importlib.import_module("comfy.options").enable_args_parsing()
-    importlib.import_module("comfy.model_management")
+    importlib.import_module("utils.extra_config")  # before `comfy/`, which has a module `utils`, gets onto the path
     spec = importlib.util.spec_from_file_location(PACK, PACK_ROOT / "__init__.py")
     assert spec is not None and spec.loader is not None
     pack = importlib.util.module_from_spec(spec)
@@ -241,37 +241,32 @@ def streaming_keeps_results() -> dict[str, Any]:
         patcher.detach()
         patcher.load(CPU, lowvram_model_memory=patcher.model_size() // 3)
     found = run_networks(patchers, CPU)
-    casting = {
-        name: sum(getattr(module, "comfy_cast_weights", False) for module in patcher.model.modules())
+    streamed = {
+        name: sum(hasattr(module, "prev_comfy_cast_weights") for module in patcher.model.modules())
         for name, patcher in patchers.items()
     }
     return {
         "partially loaded": [patcher.model.model_lowvram for patcher in patchers.values()],
-        "casting layers": casting,
+        "streamed layers": streamed,
         "equal": {name: torch.equal(expected[name], found[name]) for name in expected},
     }
 
 
 def cancel_in_a_layer() -> dict[str, Any]:
     """Each network ends at a layer call once the user has asked."""
-    patchers = model_patchers(SPLIT, CPU)
     raised = {}
-    for name in patchers:
-        others = {**patchers}
-        for other in others:
-            if other != name:
-                others[other] = None
+    for name, patcher in model_patchers(SPLIT, CPU).items():
         management().interrupt_current_processing(True)
         try:
-            run_one(name, patchers[name].model)
+            call_network(name, patcher.model)
             raised[name] = "nothing"
-        except BaseException as error:
+        except BaseException as error:  # what it derives from depends on the host
             raised[name] = type(error).__name__
         management().interrupt_current_processing(False)
     return raised
 
 
-def run_one(name: str, network: Any) -> None:
+def call_network(name: str, network: Any) -> None:
     with torch.inference_mode():
         if name == "dit":
             network.prepare([torch.zeros(4, network.config.condition_size)], [1000.0], 128, guided=False)

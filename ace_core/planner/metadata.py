@@ -6,11 +6,11 @@ folded at 80. Matches the published `_format_metadata_as_cot` and `parse_lm_outp
 
 Where the traps are:
 
-* PyYAML quotes what YAML would misread: a caption with `: ` or ` #` in it, and the language `no`, which is a boolean. The
-  published reader keeps such quotes as part of the value; here they are undone.
+* PyYAML quotes what YAML would misread: a caption with `: ` or ` #` in it, and the language `no`, which is a boolean.
+  The published reader keeps such quotes as part of the value; here they are undone.
 * Plain text is taken as it stands. YAML would drop what follows ` #` in an unquoted caption and refuse one with `: `.
-* Nothing is ever constructed from the text. A quoted or block value goes through YAML's tokenizer and must come out as
-  one scalar without tag, anchor or alias; whatever is no valid YAML is plain text.
+* Nothing is ever constructed from the text. A quoted or block value goes through YAML's parser, which yields events,
+  and must be one scalar there; tags, anchors, aliases and whatever else is no valid value are plain text.
 * An escape in a quoted value can spell what the grammar forbids, and free text can spell `<|im_end|>` in pieces:
   `clean_text` takes both out of texts that go into a blueprint.
 """
@@ -38,12 +38,23 @@ BLUEPRINT_FIELDS = {
 }
 
 _FIELD = re.compile(rf"({'|'.join(METADATA_FIELDS)}):")
-_THINK = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 _CODE = "<|audio_code_"
-_LYRICS_HEADER = re.compile(r"\s*(?:#\s*Languages?\b[^\n]*\n[^\n#\[]*\n\s*)?(?:#\s*Lyrics?\b[^\n]*(?:\n|\Z))?", re.IGNORECASE)
+_LYRICS_HEADER = re.compile(
+    r"\s*(?:#\s*Languages?\b[^\n]*\n[^\n#\[]*\n\s*)?(?:#\s*Lyrics?\b[^\n]*(?:\n|\Z))?", re.IGNORECASE
+)
 _CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]*\|>|</?think>")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_QUOTED_OR_BLOCK = ("'", '"', "|", ">")
+_QUOTED_OR_BLOCK = ("'", '"', "|", ">")  # so a value has no tag, anchor or alias before it
+_ONE_VALUE = [
+    yaml.StreamStartEvent,
+    yaml.DocumentStartEvent,
+    yaml.MappingStartEvent,
+    yaml.ScalarEvent,
+    yaml.ScalarEvent,
+    yaml.MappingEndEvent,
+    yaml.DocumentEndEvent,
+    yaml.StreamEndEvent,
+]
 
 
 class PlannerText(NamedTuple):
@@ -92,10 +103,11 @@ def parse_planner_text(text: str) -> PlannerText:
 
     The tags may be missing: then everything before the first audio code is metadata, and there are no lyrics.
     """
-    match = _THINK.search(text)
-    if match is None:
-        return PlannerText(read_metadata(text.split(_CODE)[0]), "")
-    return PlannerText(read_metadata(match[1]), read_lyrics(text[match.end() :]))
+    head, closing_tag, tail = text.partition("</think>")
+    block = head.split("<think>", 1)[-1]
+    if not closing_tag:
+        return PlannerText(read_metadata(block.split(_CODE)[0]), "")
+    return PlannerText(read_metadata(block), read_lyrics(tail))
 
 
 def read_lyrics(text: str) -> str:
@@ -140,54 +152,24 @@ def song_metadata(blueprint: Blueprint) -> dict[str, str | int]:
 
 
 def _read_value(raw: str) -> str:
-    text = raw.strip()
-    if text.startswith(_QUOTED_OR_BLOCK):
-        value = _read_scalar(raw)
-        if value is not None and value.strip():
-            return value
-    return _fold(text)
+    text = raw.strip(" \t\n")
+    quoted = _read_scalar(text) if text.startswith(_QUOTED_OR_BLOCK) else None
+    return _fold(text) if quoted is None else quoted
 
 
-def _read_scalar(raw: str) -> str | None:
-    """The value of a quoted or block scalar with its original indentation; None if it is not exactly one."""
+def _read_scalar(text: str) -> str | None:
+    """The value of a quoted or block scalar; None if the text is not exactly one."""
     try:
-        events = list(yaml.parse(f"value: {raw.strip(' ')}\n", Loader=yaml.SafeLoader))
+        events = list(yaml.parse(f"value: {text}\n", Loader=yaml.SafeLoader))
     except yaml.YAMLError:
         return None
-    kinds = [type(event) for event in events]
-    if kinds != _ONE_VALUE or events[4].anchor is not None or events[4].tag is not None:
+    if [type(event) for event in events] != _ONE_VALUE:
         return None
     value: str = events[4].value
     return value
 
 
-_ONE_VALUE = [
-    yaml.StreamStartEvent,
-    yaml.DocumentStartEvent,
-    yaml.MappingStartEvent,
-    yaml.ScalarEvent,
-    yaml.ScalarEvent,
-    yaml.MappingEndEvent,
-    yaml.DocumentEndEvent,
-    yaml.StreamEndEvent,
-]
-
-
 def _fold(text: str) -> str:
-    """A plain value on one line; blank lines stand for line breaks, as in YAML."""
-    paragraphs: list[list[str]] = [[]]
-    breaks: list[int] = []
-    blank = 0
-    for line in (line.strip() for line in text.split("\n")):
-        if not line:
-            blank += 1
-        elif blank:
-            paragraphs.append([line])
-            breaks.append(blank)
-            blank = 0
-        else:
-            paragraphs[-1].append(line)
-    folded = " ".join(paragraphs[0])
-    for count, paragraph in zip(breaks, paragraphs[1:], strict=True):
-        folded += "\n" * count + " ".join(paragraph)
-    return folded
+    """A plain value on one line; a blank line stands for a line break, as in YAML."""
+    lines = "\n".join(line.strip(" \t") for line in text.split("\n"))
+    return re.sub(r"\n+", lambda breaks: "\n" * (len(breaks[0]) - 1) or " ", lines)

@@ -101,7 +101,7 @@ def quantize_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if tensor.ndim == 2:
             quantized[name], quantized[name.removesuffix("weight") + "scale"] = quantize(tensor)
         else:
-            quantized[name] = tensor.float()
+            quantized[name] = tensor.to(torch.float32, copy=True)
     return quantized
 
 

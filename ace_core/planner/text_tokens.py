@@ -1,11 +1,12 @@
 """What the planner's text tokens spell, and which of them may stand where free text is written.
 
 The tokens of a byte-level vocabulary are strings of bytes, not of characters: a token can end in the middle of a
-character that the next one has to complete. The masks here are therefore kept for each state of a UTF-8 reader, and what
-they allow is always valid text: no replacement characters, no control characters, no control tokens, no audio codes.
+character that the next one has to complete. The masks here are therefore kept for each state of a UTF-8 reader, and
+what they allow is always valid text: no replacement characters, no control characters, no control tokens, no audio
+codes.
 
-Special tokens are never found by searching a text. `encode` spells out whatever a user writes, and the control tokens of
-a prompt are put there as ids.
+Special tokens are never found by searching a text. `encode` spells out whatever a user writes, and the control tokens
+of a prompt are put there as ids.
 
 Traps:
 - `Tokenizer.encode` of a text that holds `<|im_end|>` or `<think>` returns the control token; `<think>` even with the

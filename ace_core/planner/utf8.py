@@ -25,12 +25,12 @@ _SPECIAL_LEADS = {0xC2: 8, 0xE0: 4, 0xED: 5, 0xF0: 6, 0xF4: 7}
 
 def next_state(state: int, text: bytes) -> int | None:
     """The state after some bytes; None if they are not legal there."""
-    current: int | None = state
     for byte in text:
-        current = _after_lead(byte) if current == COMPLETE else _after_continuation(current, byte)
-        if current is None:
+        after = _after_lead(byte) if state == COMPLETE else _after_continuation(state, byte)
+        if after is None:
             return None
-    return current
+        state = after
+    return state
 
 
 def _after_lead(byte: int) -> int | None:

@@ -11,6 +11,7 @@ import pytest
 from frontend import load_workflow, open_frontend
 from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from playwright.sync_api import Browser, Page, expect
+from save_workflows import THUMBNAIL_PIXELS
 
 WORKFLOW_NAMES = sorted(path.stem for path in (PACK_ROOT / "workflows").glob("*.json"))
 WORKFLOW = json.loads((PACK_ROOT / "workflows" / "text_to_music.json").read_text(encoding="utf-8"))
@@ -38,7 +39,7 @@ def test_the_help_of_a_node_opens(page: Page, node_id: str) -> None:
         node_id,
     )
     page.get_by_test_id("info-button").click()
-    expect(page.get_by_role("heading", name=NODE_TEXTS["en"][node_id]["display_name"])).to_be_visible()
+    expect(page.get_by_role("heading", name=NODE_TEXTS["en"][node_id]["display_name"], exact=True)).to_be_visible()
     table = page.get_by_role("table").first
     for name in NODE_TEXTS["en"][node_id]["inputs"]:
         expect(table.get_by_role("cell", name=name, exact=True)).to_be_attached()
@@ -50,7 +51,9 @@ def test_the_template_browser_offers_the_workflow(page: Page, name: str) -> None
     browser_dialog = page.get_by_role("dialog").last
     browser_dialog.get_by_text(PACK_NAME).click()
     card = page.get_by_test_id(f"template-workflow-{name}")
-    page.wait_for_function("(image) => image.naturalWidth > 1", arg=card.locator("img").element_handle())
+    image = card.locator("img").element_handle()
+    # the picture that stands in for an absent one is larger
+    page.wait_for_function("([image, width]) => image.naturalWidth === width", arg=[image, THUMBNAIL_PIXELS])
     card.click()
     expect(browser_dialog).to_be_hidden()
     page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'AceComposerSample')")

@@ -17,6 +17,7 @@ from diffusers import AceStepPipeline, AutoencoderOobleck
 from tiny_checkpoints import write_tiny
 from torch import Tensor, nn
 
+from ace_core.audio_codes import decode_audio_codes, encode_audio_codes
 from ace_core.blueprint import Blueprint
 from ace_core.checkpoints.inspection import inspect_model, inspect_text_encoder
 from ace_core.checkpoints.loading import build_network
@@ -25,7 +26,6 @@ from ace_core.checkpoints.tokenizer import TextTokenizer, load_tokenizer
 from ace_core.conditioning import (
     SongConditions,
     SongPrompt,
-    decode_audio_codes,
     encode_conditions,
     encode_text,
     song_conditions,
@@ -189,6 +189,18 @@ def test_run_with_audio_codes_equals_diffusers(turbo: Engine) -> None:
     without = turbo.render([SONG], resolve_settings("turbo").settings, [5])[0]
     assert cosine(ours, theirs) >= 0.99999
     assert cosine(ours, without) < 0.999
+
+
+@torch.inference_mode()
+def test_audio_codes_of_any_length_cover_the_latents(turbo: Engine) -> None:
+    """Codes of whole groups equal the tokenizer's own; the last group is filled up with silence, not zeros."""
+    latents = torch.randn(23, 64, generator=torch.Generator().manual_seed(2))
+    keywords = {"device": CPU, "dtype": torch.float32}
+    codes = encode_audio_codes(turbo.audio_tokenizer, latents, turbo.silence, **keywords)
+    filled = torch.cat((latents, turbo.silence[0, :2]))
+    assert codes == tuple(turbo.audio_tokenizer.encode(filled[None])[0].tolist())
+    assert codes[:4] == encode_audio_codes(turbo.audio_tokenizer, latents[:20], turbo.silence, **keywords)
+    assert decode_audio_codes(turbo.audio_tokenizer, codes, **keywords).shape == (25, 64)
 
 
 @torch.inference_mode()

@@ -1,0 +1,209 @@
+"""Texts: a song from an idea, a richer caption and formatted lyrics, a description of audio.
+
+Each is one answer under the grammar: metadata first, then the lyrics as free text. Matches the published
+`create_sample_from_query`, `format_sample_from_input` and `understand_audio_from_codes`; where ours differs:
+
+* A field that the user decided is forced. The published rewrite leaves a given language out of the answer.
+* The duration of audio is known, so it is forced when audio is understood.
+
+Traps:
+- An instrumental is the lyrics `[Instrumental]`, or section tags without any words, in the language `unknown`. The
+  model is told so in its prompt and may write words all the same.
+- Lyrics stop at `LYRICS_TOKENS`, which is what the renderer reads; the notes say where that happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..audio import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
+from ..blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_planned_values, with_user_values
+from ..languages import UNKNOWN_LANGUAGE
+from ..progress import Progress
+from .asking import (
+    Answer,
+    PlannedSongs,
+    Planner,
+    Request,
+    ask,
+    fill_open_fields,
+    has_no_words,
+    one_for_each,
+    settle_instrumental,
+    song_name,
+)
+from .grammar import LYRICS_TOKENS, plan_constraint
+from .metadata import clean_text, song_metadata
+from .prompts import rewrite_prompt, understand_prompt, write_prompt
+from .sampling import SamplingParameters
+
+WRITE_PARAMETERS = SamplingParameters(temperature=0.85, top_p=1.0)
+UNDERSTAND_PARAMETERS = SamplingParameters(temperature=0.3, top_p=1.0)
+
+
+def write_song(
+    planner: Planner,
+    query: str,
+    seeds: Sequence[int],
+    parameters: SamplingParameters = WRITE_PARAMETERS,
+    *,
+    instrumental: bool = False,
+    decided: Blueprint | None = None,
+    on_progress: Progress | None = None,
+) -> PlannedSongs:
+    """Write whole songs from an idea: caption, lyrics, metadata and language.
+
+    Args:
+        planner: the language model.
+        query: the idea in words, in any language; blank leaves it to the model.
+        seeds: one for each song, 0 to 2^64 - 1.
+        parameters: how a token is chosen.
+        instrumental: whether nobody sings.
+        decided: fields that the user has decided already, such as a language; the song is written around them.
+        on_progress: called with (tokens done, the most there can be).
+
+    Raises:
+        ValueError: lyrics with words in an instrumental, no seed, or an idea beyond the model's positions.
+    """
+    song = decided or Blueprint()
+    if instrumental and song.lyrics is not None and not has_no_words(song.lyrics):
+        raise ValueError("an instrumental has no words, but lyrics are given: clear them, or switch instrumental off")
+    instrumental = instrumental or (song.lyrics is not None and has_no_words(song.lyrics))
+    if instrumental and song.language is None:
+        song = with_planned_values(song, language=UNKNOWN_LANGUAGE)
+    tokens = planner.grammar.tokens
+    prompt = write_prompt(tokens, query, instrumental=instrumental)
+    fixed = song_metadata(song)
+    writes_lyrics = song.lyrics is None
+    requests = [
+        Request(prompt, plan_constraint(planner.grammar, fixed=fixed, with_lyrics=writes_lyrics), seed)
+        for seed in seeds
+    ]
+    songs = one_for_each([song], seeds)
+    notes: list[str] = []
+    for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
+        name = song_name(index, seeds)
+        songs[index] = fill_open_fields(songs[index], answer.metadata)
+        if not writes_lyrics:
+            continue
+        lyrics = answer.lyrics
+        if instrumental and not (lyrics and has_no_words(lyrics)):
+            lyrics = INSTRUMENTAL_LYRICS
+        elif not lyrics:
+            notes.append(f"{name}the planner wrote no lyrics; try another seed or say in the idea that someone sings")
+        else:
+            notes += _note_on_length(name, answer)
+        songs[index] = with_planned_values(songs[index], lyrics=lyrics)
+    return PlannedSongs(tuple(songs), tuple(notes))
+
+
+def rewrite(
+    planner: Planner,
+    blueprints: Sequence[Blueprint],
+    seeds: Sequence[int],
+    parameters: SamplingParameters = WRITE_PARAMETERS,
+    *,
+    rewrite_lyrics: bool = True,
+    on_progress: Progress | None = None,
+) -> PlannedSongs:
+    """Enrich captions, format lyrics, and fill open metadata.
+
+    The caption stays and its rewrite becomes `rewritten_caption`; an open caption is written. Lyrics have one field
+    only: `rewrite_lyrics` says whether the planner's version takes the place of the user's.
+
+    Args:
+        planner: the language model.
+        blueprints: one for all seeds, or one for each.
+        seeds: one for each song, 0 to 2^64 - 1.
+        parameters: how a token is chosen.
+        rewrite_lyrics: whether lyrics with words are replaced; open ones become those of an instrumental.
+        on_progress: called with (tokens done, the most there can be).
+
+    Raises:
+        ValueError: lengths that do not agree, or a song beyond the model's positions.
+    """
+    songs = [settle_instrumental(_without_planned_rewrite(song)) for song in one_for_each(blueprints, seeds)]
+    changes_lyrics = [rewrite_lyrics and not has_no_words(song.lyrics or INSTRUMENTAL_LYRICS) for song in songs]
+    requests = [
+        Request(
+            rewrite_prompt(planner.grammar.tokens, song.caption or "", song.lyrics or INSTRUMENTAL_LYRICS),
+            plan_constraint(planner.grammar, fixed=_fixed_for_rewrite(song), with_lyrics=changes),
+            seed,
+        )
+        for song, changes, seed in zip(songs, changes_lyrics, seeds, strict=True)
+    ]
+    notes: list[str] = []
+    for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
+        songs[index] = fill_open_fields(songs[index], answer.metadata)
+        if not changes_lyrics[index]:
+            continue
+        if answer.lyrics and answer.is_whole:
+            songs[index] = with_planned_values(with_user_values(songs[index], lyrics=None), lyrics=answer.lyrics)
+        else:
+            reason = f"did not end within {LYRICS_TOKENS} tokens" if answer.lyrics else "were empty"
+            notes.append(f"{song_name(index, seeds)}the lyrics are unchanged, because the rewritten ones {reason}")
+    return PlannedSongs(tuple(songs), tuple(notes))
+
+
+def understand(
+    planner: Planner,
+    codes: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    parameters: SamplingParameters = UNDERSTAND_PARAMETERS,
+    *,
+    on_progress: Progress | None = None,
+) -> PlannedSongs:
+    """Describe audio by its codes: caption, lyrics, metadata and language. The genres are in the notes.
+
+    Args:
+        planner: the language model.
+        codes: audio codes of each piece, 5 a second.
+        seeds: one for each piece, 0 to 2^64 - 1.
+        parameters: how a token is chosen.
+        on_progress: called with (tokens done, the most there can be).
+
+    Raises:
+        ValueError: no codes, illegal ones, lengths that do not agree, or codes beyond the model's positions.
+    """
+    if len(codes) != len(seeds):
+        raise ValueError(f"give one seed for each piece of audio, got {len(seeds)} seeds for {len(codes)}")
+    requests = [
+        Request(
+            understand_prompt(planner.grammar.tokens, piece),
+            plan_constraint(planner.grammar, fixed={"duration": _legal_seconds(len(piece))}, with_lyrics=True),
+            seed,
+        )
+        for piece, seed in zip(codes, seeds, strict=True)
+    ]
+    songs: list[Blueprint] = []
+    notes: list[str] = []
+    for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
+        name = song_name(index, seeds)
+        song = with_planned_values(fill_open_fields(Blueprint(), answer.metadata), lyrics=answer.lyrics)
+        songs.append(song)
+        if song.lyrics is None:
+            notes.append(f"{name}the planner heard no lyrics")
+        notes += _note_on_length(name, answer)
+        if genres := clean_text(answer.metadata.get("genres", "")):
+            notes.append(f"{name}genres: {genres}")
+    return PlannedSongs(tuple(songs), tuple(notes))
+
+
+def _without_planned_rewrite(song: Blueprint) -> Blueprint:
+    if song.origin("rewritten_caption") != "planner":
+        return song
+    return with_user_values(song, rewritten_caption=None)
+
+
+def _fixed_for_rewrite(song: Blueprint) -> dict[str, str | int]:
+    return {name: value for name, value in song_metadata(song).items() if name != "caption"}
+
+
+def _legal_seconds(codes: int) -> int:
+    return min(max(codes // CODE_RATE, MIN_DURATION_SECONDS), MAX_DURATION_SECONDS)
+
+
+def _note_on_length(name: str, answer: Answer) -> list[str]:
+    if answer.is_whole:
+        return []
+    return [f"{name}the lyrics are cut: they reached {LYRICS_TOKENS} tokens, the most the renderer reads"]

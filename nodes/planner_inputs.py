@@ -1,0 +1,144 @@
+"""Widgets and steps that the planner's nodes share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io, ui
+
+from ..ace_core.blueprint import SONG_FIELDS, Blueprint
+from ..ace_core.planner.asking import PlannedSongs, Planner
+from ..ace_core.planner.cache import cache_bytes
+from ..ace_core.planner.sampling import SamplingParameters
+from ..ace_core.sampling.noise import item_seeds
+from . import _compat as compat
+from . import host
+from .types import AcePlanner
+
+MAX_BATCH = 8
+MAX_SHOWN_CHARACTERS = 120
+
+
+def seed_input() -> Any:
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=True,
+        tooltip="The same seed gives the same plan. Item i of a batch uses seed + i, and equals that seed alone.",
+    )
+
+
+def batch_size_input() -> Any:
+    return io.Int.Input(
+        "batch_size",
+        default=1,
+        min=1,
+        max=MAX_BATCH,
+        tooltip="How many songs to plan from one blueprint. With several blueprints: 1, or their number.",
+    )
+
+
+def sampling_inputs(defaults: SamplingParameters) -> list[Any]:
+    """Advanced widgets for how a token is chosen, named like the fields of `SamplingParameters`."""
+    return [
+        compat.advanced(
+            io.Float.Input(
+                "temperature",
+                default=defaults.temperature,
+                min=0.0,
+                max=2.0,
+                step=0.01,
+                optional=True,
+                tooltip="How freely the planner chooses; 0 always takes the most probable.",
+            )
+        ),
+        compat.advanced(
+            io.Float.Input(
+                "top_p",
+                default=defaults.top_p,
+                min=0.01,
+                max=1.0,
+                step=0.01,
+                optional=True,
+                tooltip="Choose among the most probable tokens up to this sum; 1 keeps all.",
+            )
+        ),
+        compat.advanced(
+            io.Int.Input(
+                "top_k",
+                default=0,
+                min=0,
+                max=1000,
+                optional=True,
+                tooltip="Choose among this many tokens; 0 keeps all.",
+            )
+        ),
+        compat.advanced(
+            io.Float.Input(
+                "min_p",
+                default=0.0,
+                min=0.0,
+                max=0.99,
+                step=0.01,
+                optional=True,
+                tooltip="Drop tokens less probable than this share of the most probable one; 0 keeps all.",
+            )
+        ),
+        compat.advanced(
+            io.Float.Input(
+                "repetition_penalty",
+                default=1.0,
+                min=0.5,
+                max=2.0,
+                step=0.01,
+                optional=True,
+                tooltip="Above 1 avoids tokens that were used before. Music needs repetition: leave it at 1.",
+            )
+        ),
+    ]
+
+
+def seeds_for(blueprints: tuple[Blueprint, ...], seed: int, batch_size: int) -> tuple[int, ...]:
+    """One seed for each song to plan.
+
+    Raises:
+        ValueError: several blueprints, and a batch size that is neither 1 nor their number.
+    """
+    if len(blueprints) > 1 and batch_size not in (1, len(blueprints)):
+        raise ValueError(
+            f"{len(blueprints)} blueprints are connected and batch_size is {batch_size}: set it to 1 or "
+            f"{len(blueprints)}, which both plan each once"
+        )
+    return item_seeds(seed, max(len(blueprints), batch_size))
+
+
+def loaded(planner: AcePlanner, *, rows: int, tokens: int) -> Planner:
+    """The planner on its device, with room for the keys and values of `rows` sequences of `tokens` tokens."""
+    config = planner.patcher.model.config
+    network, device = host.load(planner.patcher, cache_bytes(config, rows, tokens, planner.dtype))
+    return Planner(network, planner.grammar, planner.dtype, device)
+
+
+def planned_output(planned: PlannedSongs, node_id: str | None) -> io.NodeOutput:
+    """Outputs blueprint and text, the text also shown on the node."""
+    text = "\n\n".join([*(describe(song) for song in planned.blueprints), *planned.notes])
+    host.show_text(node_id, text)
+    return io.NodeOutput(planned.blueprints, text, ui=ui.PreviewText(text))
+
+
+def describe(song: Blueprint) -> str:
+    """A plan in lines, each with who decided it."""
+    lines = []
+    for name in SONG_FIELDS:
+        value = getattr(song, name)
+        if value is None:
+            continue
+        if name == "audio_codes":
+            value = f"{len(value)} codes"
+        shown = " / ".join(str(value).splitlines())
+        if len(shown) > MAX_SHOWN_CHARACTERS:
+            shown = shown[:MAX_SHOWN_CHARACTERS] + "..."
+        lines.append(f"{name}: {shown}" + (" (planned)" if name in song.planned else ""))
+    return "\n".join(lines)
