@@ -194,25 +194,20 @@ def sharing() -> dict[str, Any]:
 def partial_loading() -> dict[str, Any]:
     """How much of each network lies on the accelerator when the host allows a part of its size."""
     result: dict[str, Any] = {}
-    for name in ("dit", "condition_encoder", "audio_tokenizer", "text_encoder", "vae"):
-        steps = []
-        for share in (0.1, 0.3, 0.6, 2.0):
-            patcher = model_patchers(SPLIT, META)[name]
+    for share in (0.1, 0.3, 0.6, 2.0):
+        for name, patcher in model_patchers(SPLIT, META).items():
             size = patcher.model_size()
             patcher.partially_load(META, int(size * share))
-            resident = resident_bytes(patcher.model, META)
-            steps.append(
-                {
-                    "allowed": int(size * share),
-                    "resident": resident,
-                    "offloaded": resident_bytes(patcher.model, CPU),
-                    "size": size,
-                    "counted by the host": patcher.loaded_size(),
-                }
-            )
-            del patcher
-            gc.collect()
-        result[name] = steps
+            step = {
+                "allowed": int(size * share),
+                "resident": resident_bytes(patcher.model, META),
+                "offloaded": resident_bytes(patcher.model, CPU),
+                "size": size,
+                "counted by the host": patcher.loaded_size(),
+            }
+            result.setdefault(name, []).append(step)
+        del patcher
+        gc.collect()
     return result
 
 

@@ -37,7 +37,7 @@ from ..languages import LANGUAGES
 from ..music_domains import KEYS, MAX_BPM, MIN_BPM, TIME_SIGNATURES
 from .metadata import METADATA_FIELDS, write_metadata
 from .text_tokens import TextTokens, read_text_tokens
-from .trees import Node, build_tree, depth
+from .trees import Node, build_tree
 from .utf8 import COMPLETE, next_state
 from .vocabulary import THINK_END, THINK_START, TURN_END
 
@@ -122,22 +122,18 @@ def plan_constraint(
         next_name = grammar.names[following] if following else ()
         if name in fixed:
             forced += tokens.encode(_spelled(name, fixed[name]) + "\n")
-        else:
-            parts.append(_Forced(forced))
+            forced += next_name
+        elif following and name not in grammar.trees:
+            parts += [_Forced(forced), _FreeValue(tokens, name, next_name, grammar.after_line[following])]
             forced = []
-            if name in grammar.trees:
-                parts.append(_Choice(_tree(grammar, name, max_duration_seconds)))
-            elif following:
-                parts.append(_FreeValue(tokens, name, next_name, grammar.after_line[following]))
-                continue
-        forced += next_name
+        else:
+            parts += [_Forced(forced), _Choice(_tree(grammar, name, max_duration_seconds))]
+            forced = [*next_name]
     if with_lyrics:
-        forced.append(THINK_END)
-    if forced:
+        parts += [_Forced([*forced, THINK_END]), _Lyrics(tokens)]
+    else:
         parts.append(_Forced(forced))
-    if with_lyrics:
-        parts.append(_Lyrics(tokens))
-    return PlanConstraint(parts)
+    return PlanConstraint([part for part in parts if part.max_tokens])
 
 
 class PlanConstraint:
@@ -195,7 +191,7 @@ class _Choice:
     """One value of a tree, with its newline."""
 
     def __init__(self, tree: Node) -> None:
-        self.max_tokens = depth(tree)
+        self.max_tokens = tree.depth
         self.ended = False
         self._node = tree
 

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 
 class Node(NamedTuple):
-    """What may follow the tokens that led here; nothing where a value is complete."""
+    """What may follow the tokens that led here; nothing where a value is complete. `depth` is the most that can."""
 
     children: dict[int, Node]
     allowed: tuple[int, ...]
+    depth: int
 
 
 def build_tree(sequences: Iterable[Sequence[int]]) -> Node:
@@ -24,9 +25,5 @@ def build_tree(sequences: Iterable[Sequence[int]]) -> Node:
         if sequence:
             branches.setdefault(sequence[0], []).append(sequence[1:])
     children = {token: build_tree(rest) for token, rest in sorted(branches.items())}
-    return Node(children, tuple(children))
-
-
-def depth(node: Node) -> int:
-    """The tokens of the longest value."""
-    return 1 + max(map(depth, node.children.values())) if node.children else 0
+    depth = max((1 + child.depth for child in children.values()), default=0)
+    return Node(children, tuple(children), depth)

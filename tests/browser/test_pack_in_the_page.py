@@ -52,7 +52,7 @@ def test_the_template_browser_offers_the_workflow(page: Page, name: str) -> None
     browser_dialog.get_by_text(PACK_NAME).click()
     card = page.get_by_test_id(f"template-workflow-{name}")
     image = card.locator("img").element_handle()
-    # the picture that stands in for an absent one is larger
+    # the picture that stands in for an absent one has another size
     page.wait_for_function("([image, width]) => image.naturalWidth === width", arg=[image, THUMBNAIL_PIXELS])
     card.click()
     expect(browser_dialog).to_be_hidden()

@@ -246,7 +246,7 @@ def check_answer(grammar: Grammar, ids: list[int], fields: Sequence[str]) -> Blu
 
 
 def test_ten_thousand_random_plans_are_legal(grammar: Grammar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grammar_module, "CAPTION_TOKENS", 16)
+    monkeypatch.setattr(grammar_module, "CAPTION_TOKENS", 12)
     monkeypatch.setattr(grammar_module, "GENRES_TOKENS", 6)
     monkeypatch.setattr(grammar_module, "LYRICS_TOKENS", 12)
     rng = random.Random(0)
@@ -254,7 +254,7 @@ def test_ten_thousand_random_plans_are_legal(grammar: Grammar, monkeypatch: pyte
     captions = 0
     for _ in range(10_000):
         skipped = [name for name in ("caption", "genres", "language") if rng.random() < 0.3]
-        fixed = {name: FIXED[name] for name in METADATA_FIELDS if rng.random() < 0.2 and name not in skipped}
+        fixed = {name: FIXED[name] for name in METADATA_FIELDS if rng.random() < 0.1 and name not in skipped}
         constraint = plan_constraint(grammar, fixed=fixed, skipped=skipped, with_lyrics=rng.random() < 0.5)
         longest = constraint.max_tokens
         ids = chooser.write(constraint)
