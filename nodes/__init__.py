@@ -5,10 +5,15 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from . import host
+from .blueprint_files import AceComposerEditBlueprint, AceComposerLoadBlueprint, AceComposerSaveBlueprint
 from .compose import AceComposerBlueprint, AceComposerEncode
 from .decode import AceComposerDecode
+from .listen import AceComposerAudioToCodes, AceComposerUnderstand
 from .load import AceComposerLoadModels
+from .load_planner import AceComposerLoadPlanner
+from .plan import AceComposerPlan
 from .sample import AceComposerSample
+from .write import AceComposerRewrite, AceComposerWriteSong
 
 
 class AceComposerExtension(ComfyExtension):
@@ -22,4 +27,13 @@ class AceComposerExtension(ComfyExtension):
             AceComposerEncode,
             AceComposerSample,
             AceComposerDecode,
+            AceComposerLoadPlanner,
+            AceComposerPlan,
+            AceComposerWriteSong,
+            AceComposerRewrite,
+            AceComposerUnderstand,
+            AceComposerEditBlueprint,
+            AceComposerSaveBlueprint,
+            AceComposerLoadBlueprint,
+            AceComposerAudioToCodes,
         ]

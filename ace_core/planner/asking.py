@@ -8,7 +8,7 @@ Trap: an answer is split at the token `</think>`. In its text the same letters c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -98,9 +98,15 @@ def read_answer(tokens: TextTokens, ids: Sequence[int]) -> Answer:
     return Answer(read_metadata(tokens.decode(block)), read_lyrics(tokens.decode(after)), TURN_END in ids[end:])
 
 
-def fill_open_fields(song: Blueprint, metadata: Mapping[str, str]) -> Blueprint:
-    """The song with the model's values where it has none; a caption for one that has a caption becomes its rewrite."""
-    values = song_values(metadata)
+def fill_open_fields(song: Blueprint, metadata: Mapping[str, str], fixed: Collection[str] = ()) -> Blueprint:
+    """The song with the model's values where it has none; a caption for one that has a caption becomes its rewrite.
+
+    Args:
+        song: what to fill.
+        metadata: the answer.
+        fixed: names of metadata that the model was given instead of choosing it.
+    """
+    values = song_values({name: value for name, value in metadata.items() if name not in fixed})
     if song.caption is not None and "caption" in values:
         values["rewritten_caption"] = values.pop("caption")
     return with_planned_values(song, **{name: values[name] for name in values if getattr(song, name) is None})

@@ -94,7 +94,7 @@ def plan(
             )
     answers = dict(zip(requests, ask(planner, list(requests.values()), parameters, on_progress), strict=True))
     planned = [
-        fill_open_fields(song, answers[source].metadata) if source in answers else song
+        fill_open_fields(song, answers[source].metadata, song_metadata(song)) if source in answers else song
         for song, source in zip(songs, sources, strict=True)
     ]
     notes = [

@@ -83,7 +83,7 @@ def write_song(
     notes: list[str] = []
     for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
         name = song_name(index, seeds)
-        songs[index] = fill_open_fields(songs[index], answer.metadata)
+        songs[index] = fill_open_fields(songs[index], answer.metadata, fixed)
         if not writes_lyrics:
             continue
         lyrics = answer.lyrics

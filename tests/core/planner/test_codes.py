@@ -35,7 +35,7 @@ def lm(weights: dict[str, Tensor]) -> Qwen3:
 @pytest.fixture(scope="module")
 def eager_lm(weights: dict[str, Tensor]) -> Qwen3:
     """A planner that would often like to end: the row of the end token is long."""
-    row = torch.randn(TINY.hidden_size, generator=torch.Generator().manual_seed(5))
+    row = 3 * torch.randn(TINY.hidden_size, generator=torch.Generator().manual_seed(5))
     embedding = weights["embed_tokens.weight"].clone()
     embedding[TURN_END] = row.to(embedding.dtype)
     return planner_network(weights | {"embed_tokens.weight": embedding})
@@ -109,7 +109,7 @@ def test_guided_greedy_codes_equal_a_plain_reference(
 def test_a_batch_is_its_songs_alone(lm: Qwen3, parameters: SamplingParameters, static_step: bool) -> None:
     prompts = [prompt(40), prompt(7, seed=1), prompt(40), prompt(200, seed=2)]
     negatives = [prompt(5, seed=3)] * 4
-    counts, seeds = [20, 33, 20, 9], [1, 2, 3, 2**64 - 1]
+    counts, seeds = [12, 19, 12, 5], [1, 2, 3, 2**64 - 1]
 
     together = generate_codes(
         lm, prompts, negatives, counts, parameters, seeds, guidance_scale=1.5, static_step=static_step
@@ -132,25 +132,25 @@ def test_a_batch_is_its_songs_alone(lm: Qwen3, parameters: SamplingParameters, s
 
 
 def test_a_song_ends_by_itself_only_near_its_end(eager_lm: Qwen3) -> None:
-    prompts, counts, seeds = [prompt(20 + song, seed=song) for song in range(6)], [30] * 6, list(range(6))
+    prompts, counts, seeds = [prompt(20 + song, seed=song) for song in range(5)], [22] * 5, list(range(5))
     exact = generate_codes(eager_lm, prompts, None, counts, SAMPLED, seeds)
     natural = generate_codes(eager_lm, prompts, None, counts, SAMPLED, seeds, ending_codes=10)
 
     assert [len(codes) for codes in exact] == counts
     lengths = [len(codes) for codes in natural]
-    assert min(lengths) >= 20 and len(set(lengths)) > 2
+    assert min(lengths) >= 12 and len(set(lengths)) > 2
     assert [codes[:length] for codes, length in zip(exact, lengths, strict=True)] == natural
-    for song in range(6):
+    for song in (1, 4):
         alone = generate_codes(
-            eager_lm, [prompts[song]], None, [30], SAMPLED, [seeds[song]], ending_codes=10, static_step=True
+            eager_lm, [prompts[song]], None, [22], SAMPLED, [seeds[song]], ending_codes=10, static_step=True
         )
         assert alone == [natural[song]]
 
 
 def test_a_song_has_at_least_one_code(eager_lm: Qwen3) -> None:
     prompts = [prompt(3, seed=song) for song in range(8)]
-    codes = generate_codes(eager_lm, prompts, None, [2] * 8, GREEDY, range(8), ending_codes=20)
-    assert {len(song) for song in codes} == {1, 2}
+    codes = generate_codes(eager_lm, prompts, None, [4] * 8, GREEDY, range(8), ending_codes=20)
+    assert min(map(len, codes)) == 1 and max(map(len, codes)) > 1
 
 
 def test_the_cache_holds_the_prompt_and_what_is_fed(lm: Qwen3, monkeypatch: pytest.MonkeyPatch) -> None:

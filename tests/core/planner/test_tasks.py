@@ -33,7 +33,10 @@ from ace_core.planner.tasks import plan, plan_codes
 from ace_core.planner.writing import rewrite, understand, write_song
 
 INSTRUMENTAL = "[Instrumental]"
-FULL = "<think>\nbpm: 95\ncaption: Soft pop\nduration: 184\ngenres: pop\nkeyscale: G major\nlanguage: en\ntimesignature: 4\n"
+FULL = (
+    "<think>\nbpm: 95\ncaption: Soft pop\nduration: 184\ngenres: pop\n"
+    "keyscale: G major\nlanguage: en\ntimesignature: 4\n"
+)
 METAS = Blueprint(bpm=95, key="G major", time_signature=4, duration_seconds=184, language="en")
 
 
@@ -132,7 +135,8 @@ def test_what_the_user_set_is_forced_and_kept(script: Callable[..., Script]) -> 
         caption="pop", lyrics="la", bpm=77, duration_seconds=33.7, language="no", rewritten_caption="mine: all of it"
     )
     model = script(
-        "<think>\nbpm: 77\ncaption: 'mine: all of it'\nduration: 33\nkeyscale: C major\nlanguage: 'no'\ntimesignature: 3\n"
+        "<think>\nbpm: 77\ncaption: 'mine: all of it'\nduration: 33\n"
+        "keyscale: C major\nlanguage: 'no'\ntimesignature: 3\n"
     )
     ((planned,), _) = plan(model.planner, [song], [0])
     assert planned == with_planned_values(song, key="C major", time_signature=3)
@@ -469,16 +473,17 @@ def planner(grammar: Grammar) -> Planner:
 
 def test_a_song_is_the_same_alone_and_in_a_batch(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grammar_module, "CAPTION_TOKENS", 6)
-    songs = [Blueprint(caption="pop"), Blueprint(lyrics="la", bpm=90), Blueprint(caption="rock", duration_seconds=12)]
-    planned, _ = plan(planner, songs, [1, 2, 3], max_duration_seconds=11)
+    quick = SamplingParameters(top_p=1)
+    songs = [Blueprint(caption="pop"), Blueprint(lyrics="la", bpm=90), Blueprint(caption="rock", duration_seconds=11)]
+    planned, _ = plan(planner, songs, [1, 2, 3], quick, max_duration_seconds=10)
     assert all(song.bpm and song.key and song.time_signature and song.duration_seconds for song in planned)
-    finished, _ = plan_codes(planner, planned, [1, 2, 3])
-    for index in range(3):
-        (alone,), _ = plan(planner, [songs[index]], [index + 1], max_duration_seconds=11)
+    finished, _ = plan_codes(planner, planned, [1, 2, 3], quick)
+    assert [len(song.audio_codes or ()) for song in finished] == [50, 50, 55]
+    for index in (1, 2):
+        (alone,), _ = plan(planner, [songs[index]], [index + 1], quick, max_duration_seconds=10)
         assert alone == planned[index]
-        (alone,), _ = plan_codes(planner, [alone], [index + 1])
-        assert alone == finished[index]
-        assert len(alone.audio_codes or ()) == int(5 * (alone.duration_seconds or 0))
+    (alone,), _ = plan_codes(planner, [alone], [3], quick)
+    assert alone == finished[2]
 
 
 def test_random_weights_write_legal_songs(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
