@@ -1,8 +1,8 @@
 """Seconds per audio code of a planner of the published 0.6B size, random weights, prompt of 300 tokens, guidance 2.
 
-Cases: `guided` (one song) and `int8` (the same with int8 weights) against transformers' own `generate`, which shares the
-fp32 weights and samples alike (its guidance, legal codes only, top-p, temperature); `batch4` compares four songs with
-one, both ours. Reading the prompts is not part of a code's time. `batched_peer_seconds` is a hand-written loop over
+Cases: `guided` (one song) and `int8` (the same with int8 weights) against transformers' own `generate`, which shares
+the fp32 weights and samples alike (its guidance, legal codes only, top-p, temperature); `batch4` compares four songs
+with one, both ours. Reading the prompts is not part of a code's time. `batched_peer_seconds` is a plain loop over
 transformers' network with both sequences in one step, the way the official code decodes.
 """
 

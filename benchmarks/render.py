@@ -1,4 +1,4 @@
-"""A whole song at the published 2B turbo size: 8 DiT steps, then the VAE. There is no peer; `ratio` is per second of audio.
+"""A whole song at the published 2B turbo size: 8 DiT steps, then the VAE. No peer; `ratio`: per second of audio.
 
 Cases: `song` (240 s, meant for a GPU: `--device cuda --dtype bfloat16`), `short` (10 s, for a CPU).
 """

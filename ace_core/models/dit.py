@@ -126,22 +126,10 @@ class DiTLayer(nn.Module):
         def norm() -> nn.Module:
             return ops.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device)
 
-        def attention() -> Attention:
-            return Attention(
-                config.hidden_size,
-                config.num_heads,
-                config.num_kv_heads,
-                config.head_dim,
-                config.rms_norm_eps,
-                ops=ops,
-                dtype=dtype,
-                device=device,
-            )
-
         self.self_attn_norm = norm()
-        self.self_attn = attention()
+        self.self_attn = Attention(config, ops=ops, dtype=dtype, device=device)
         self.cross_attn_norm = norm()
-        self.cross_attn = attention()
+        self.cross_attn = Attention(config, ops=ops, dtype=dtype, device=device)
         self.mlp_norm = norm()
         self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, ops=ops, dtype=dtype, device=device)
         self.scale_shift_table = nn.Parameter(torch.empty(1, 6, config.hidden_size, dtype=dtype, device=device))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -110,28 +110,48 @@ def sliding_attention(
     return out.reshape(batch, heads, blocks * window, head_dim)[:, :, :length]
 
 
+class LayerSizes(Protocol):
+    """The fields of a config that shape a transformer layer."""
+
+    @property
+    def hidden_size(self) -> int: ...
+
+    @property
+    def intermediate_size(self) -> int: ...
+
+    @property
+    def num_heads(self) -> int: ...
+
+    @property
+    def num_kv_heads(self) -> int: ...
+
+    @property
+    def head_dim(self) -> int: ...
+
+    @property
+    def rms_norm_eps(self) -> float: ...
+
+
 class Attention(nn.Module):
     """Projections and head norms of grouped-query attention; the attention itself is a function."""
 
     def __init__(
         self,
-        hidden_size: int,
-        num_heads: int,
-        num_kv_heads: int,
-        head_dim: int,
-        eps: float,
+        sizes: LayerSizes,
         *,
         ops: Ops,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        hidden_size, head_dim, eps = sizes.hidden_size, sizes.head_dim, sizes.rms_norm_eps
+        width, kv_width = sizes.num_heads * head_dim, sizes.num_kv_heads * head_dim
+        self.num_heads = sizes.num_heads
         self.head_dim = head_dim
-        self.q_proj = ops.Linear(hidden_size, num_heads * head_dim, bias=False, dtype=dtype, device=device)
-        self.k_proj = ops.Linear(hidden_size, num_kv_heads * head_dim, bias=False, dtype=dtype, device=device)
-        self.v_proj = ops.Linear(hidden_size, num_kv_heads * head_dim, bias=False, dtype=dtype, device=device)
-        self.o_proj = ops.Linear(num_heads * head_dim, hidden_size, bias=False, dtype=dtype, device=device)
+        self.q_proj = ops.Linear(hidden_size, width, bias=False, dtype=dtype, device=device)
+        self.k_proj = ops.Linear(hidden_size, kv_width, bias=False, dtype=dtype, device=device)
+        self.v_proj = ops.Linear(hidden_size, kv_width, bias=False, dtype=dtype, device=device)
+        self.o_proj = ops.Linear(width, hidden_size, bias=False, dtype=dtype, device=device)
         self.q_norm = ops.RMSNorm(head_dim, eps=eps, dtype=dtype, device=device)
         self.k_norm = ops.RMSNorm(head_dim, eps=eps, dtype=dtype, device=device)
 
@@ -192,38 +212,30 @@ class EncoderConfig:
     rms_norm_eps: float
 
 
-class EncoderLayer(nn.Module):
-    """Pre-norm transformer layer, bidirectional."""
+class TransformerLayer(nn.Module):
+    """Pre-norm layer of Qwen3 and of the encoders; what a position sees is the attention function's business."""
 
     def __init__(
         self,
-        config: EncoderConfig,
+        sizes: LayerSizes,
         *,
         ops: Ops,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        self.self_attn = Attention(
-            config.hidden_size,
-            config.num_heads,
-            config.num_kv_heads,
-            config.head_dim,
-            config.rms_norm_eps,
-            ops=ops,
-            dtype=dtype,
-            device=device,
-        )
-        self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, ops=ops, dtype=dtype, device=device)
-        self.input_layernorm = ops.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device)
-        self.post_attention_layernorm = ops.RMSNorm(
-            config.hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device
-        )
+        hidden_size, eps = sizes.hidden_size, sizes.rms_norm_eps
+        self.self_attn = Attention(sizes, ops=ops, dtype=dtype, device=device)
+        self.mlp = SwiGLU(hidden_size, sizes.intermediate_size, ops=ops, dtype=dtype, device=device)
+        self.input_layernorm = ops.RMSNorm(hidden_size, eps=eps, dtype=dtype, device=device)
+        self.post_attention_layernorm = ops.RMSNorm(hidden_size, eps=eps, dtype=dtype, device=device)
 
-    def forward(self, x: Tensor, rotary: Rotary, attend: AttentionFunction, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, rotary: Rotary, attention: AttentionFunction, mask: Tensor | None) -> Tensor:
         normed = self.input_layernorm(x)
         attn = self.self_attn
-        heads = attend(rotate(attn.query(normed), rotary), rotate(attn.key(normed), rotary), attn.value(normed), mask)
+        heads = attention(
+            rotate(attn.query(normed), rotary), rotate(attn.key(normed), rotary), attn.value(normed), mask
+        )
         x = x + attn.output(heads)
         out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
         return out
@@ -238,7 +250,7 @@ def encoder_layers(
     device: torch.device | str | None = None,
 ) -> nn.ModuleList:
     """`count` encoder layers."""
-    return nn.ModuleList(EncoderLayer(config, ops=ops, dtype=dtype, device=device) for _ in range(count))
+    return nn.ModuleList(TransformerLayer(config, ops=ops, dtype=dtype, device=device) for _ in range(count))
 
 
 def run_encoder_layers(layers: nn.ModuleList, x: Tensor, config: EncoderConfig, attention: AttentionFunction) -> Tensor:

@@ -17,13 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from .layers import (
-    Attention,
     AttentionFunction,
     Rotary,
-    SwiGLU,
+    TransformerLayer,
     causal_mask,
     rotary_table,
-    rotate,
     scaled_dot_product_attention,
 )
 from .ops import Ops
@@ -44,43 +42,6 @@ class Qwen3Config:
     rms_norm_eps: float
 
 
-class Qwen3Layer(nn.Module):
-    """Pre-norm causal transformer layer."""
-
-    def __init__(
-        self,
-        config: Qwen3Config,
-        *,
-        ops: Ops,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> None:
-        super().__init__()
-        self.self_attn = Attention(
-            config.hidden_size,
-            config.num_heads,
-            config.num_kv_heads,
-            config.head_dim,
-            config.rms_norm_eps,
-            ops=ops,
-            dtype=dtype,
-            device=device,
-        )
-        self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, ops=ops, dtype=dtype, device=device)
-        self.input_layernorm = ops.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device)
-        self.post_attention_layernorm = ops.RMSNorm(
-            config.hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device
-        )
-
-    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None, attention: AttentionFunction) -> Tensor:
-        normed = self.input_layernorm(x)
-        attn = self.self_attn
-        query, key = rotate(attn.query(normed), rotary), rotate(attn.key(normed), rotary)
-        x = x + attn.output(attention(query, key, attn.value(normed), mask))
-        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
-        return out
-
-
 class Qwen3(nn.Module):
     """Token ids -> last hidden states."""
 
@@ -96,7 +57,7 @@ class Qwen3(nn.Module):
         self.config = config
         self.embed_tokens = ops.Embedding(config.vocab_size, config.hidden_size, dtype=dtype, device=device)
         self.layers = nn.ModuleList(
-            Qwen3Layer(config, ops=ops, dtype=dtype, device=device) for _ in range(config.num_layers)
+            TransformerLayer(config, ops=ops, dtype=dtype, device=device) for _ in range(config.num_layers)
         )
         self.norm = ops.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device)
 
@@ -139,5 +100,5 @@ class Qwen3(nn.Module):
             attention: layer number -> its attention function, which may keep keys and values from one call to the next.
         """
         for index, layer in enumerate(self.layers):
-            x = layer(x, rotary, mask, attention(index))
+            x = layer(x, rotary, attention(index), mask)
         return x

@@ -41,8 +41,8 @@ def test_filters_keep_what_transformers_keeps(columns: int) -> None:
     )
     for top_p in (0.1, 0.5, 0.9, 0.999):
         ours = kept(logits, SamplingParameters(**OPEN | {"top_p": top_p}))
-        theirs = TopPLogitsWarper(top_p)(ids, logits).isfinite()
-        assert logits.softmax(-1)[ours != theirs].sum() <= 5e-6  # the sums are rounded differently
+        theirs = TopPLogitsWarper(top_p)(ids, logits.double()).isfinite()
+        assert logits.softmax(-1)[ours != theirs].sum() <= 2e-5  # ours are sums of fp32 numbers
         assert ours.gather(1, logits.argmax(1, keepdim=True)).all()
 
 
