@@ -1,7 +1,7 @@
 """Saves every workflow in workflows/ again, through ComfyUI's own frontend, with its API form and its pictures.
 
     .venv/bin/python automation/save_workflows.py              # after a change of nodes or of a workflow
-    .venv/bin/python automation/save_workflows.py --pictures   # also the thumbnails and the pictures in docs/
+    .venv/bin/python automation/save_workflows.py --pictures   # also the thumbnails and the picture in docs/
 
 A workflow starts as one that was arranged in `dev.py serve` and saved with "Export" into workflows/. Here it gets what
 a file saved by hand lacks: the ids and versions of the packs that its nodes come from, a view that shows all of it,
@@ -31,6 +31,7 @@ from stand_in_models import write_stand_in_models
 WORKFLOWS = PACK_ROOT / "workflows"
 PICTURES = PACK_ROOT / "docs"
 NODE_PREFIX = "AceComposer"
+PICTURED = ("text_to_music",)  # the others need a song or a blueprint to start from, or are too large for one picture
 VIRTUAL_NODES = {"MarkdownNote", "Note", "PrimitiveNode", "Reroute"}  # live in the page, belong to no pack
 THUMBNAIL_PIXELS = 400
 PICTURE_WIDTH, PICTURE_HEIGHT = 1960, 1160
@@ -135,7 +136,7 @@ def _waveform(seed: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="save_workflows.py", description="Save the workflows again.")
-    parser.add_argument("--pictures", action="store_true", help="also make the thumbnails and the pictures in docs/")
+    parser.add_argument("--pictures", action="store_true", help="also make the thumbnails and the picture in docs/")
     options = parser.parse_args()
     comfyui, chromium = find_comfyui(), find_chromium()
     if comfyui is None or chromium is None:
@@ -149,7 +150,8 @@ def main() -> int:
                 save_again(browser, host.url, path, host_version)
                 if options.pictures:
                     thumbnail(browser, path)
-                    picture(browser, host.url, path)
+                    if path.stem in PICTURED:
+                        picture(browser, host.url, path)
                 print(path)
     return 0
 

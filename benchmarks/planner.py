@@ -40,7 +40,7 @@ PUBLISHED = Qwen3Config(
 )
 PROMPT_TOKENS = 300
 NEGATIVE_TOKENS = 35
-CODES = 24
+CODES = 16
 GUIDANCE_SCALE = 2.0
 PARAMETERS = SamplingParameters(temperature=0.85, top_p=0.9)
 

@@ -40,7 +40,7 @@ class AceComposerEditBlueprint(io.ComfyNode):
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", tooltip="The blueprint as JSON."),
+                io.String.Output("text", display_name="text", tooltip="The blueprint as JSON."),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -101,7 +101,7 @@ class AceComposerLoadBlueprint(io.ComfyNode):
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", tooltip="The blueprint as JSON."),
+                io.String.Output("text", display_name="text", tooltip="The blueprint as JSON."),
             ],
             hidden=[io.Hidden.unique_id],
         )

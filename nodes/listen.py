@@ -94,7 +94,7 @@ class AceComposerAudioToCodes(io.ComfyNode):
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("codes", tooltip="The codes as text, one line a song."),
+                io.String.Output("codes", display_name="codes", tooltip="The codes as text, one line a song."),
             ],
         )
 
@@ -139,7 +139,7 @@ class AceComposerUnderstand(io.ComfyNode):
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", tooltip="The description in words."),
+                io.String.Output("text", display_name="text", tooltip="The description in words."),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -99,7 +99,7 @@ class AceComposerPlan(io.ComfyNode):
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", tooltip="The plan in words."),
+                io.String.Output("text", display_name="text", tooltip="The plan in words."),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -44,7 +44,7 @@ class AceComposerWriteSong(io.ComfyNode):
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", tooltip="The plan in words."),
+                io.String.Output("text", display_name="text", tooltip="The plan in words."),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -97,7 +97,7 @@ class AceComposerRewrite(io.ComfyNode):
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", tooltip="The plan in words."),
+                io.String.Output("text", display_name="text", tooltip="The plan in words."),
             ],
             hidden=[io.Hidden.unique_id],
         )

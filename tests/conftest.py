@@ -32,11 +32,13 @@ def comfyui_path() -> Path:
 
 @pytest.fixture(scope="session")
 def models_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ComfyUI models folder with the small seeded checkpoints."""
+    """A ComfyUI models folder with the small seeded checkpoints and a small planner."""
     from tiny_checkpoints import write_host_models
+    from tiny_planner import write_tiny_planner
 
     directory = tmp_path_factory.mktemp("models")
     write_host_models(directory)
+    write_tiny_planner(directory / "text_encoders", "comfyui", short_answers=True)
     return directory
 
 

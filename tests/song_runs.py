@@ -1,4 +1,4 @@
-"""Runs of the text-to-music workflow in a test's ComfyUI: prompts to change, what was executed, what came out."""
+"""Runs of the published workflows in a test's ComfyUI: prompts to change, what was executed, what came out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from host_process import PACK_ROOT
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
-WORKFLOW = PACK_ROOT / "workflows" / "api" / "text_to_music.json"
+from ace_core.blueprint import Blueprint, blueprints_from_json
+
+API_WORKFLOWS = PACK_ROOT / "workflows" / "api"
 SHORT_SECONDS = 10.0  # the shortest song there is
 RUN_TIMEOUT_SECONDS = 240.0
 NODES = {
@@ -26,6 +28,16 @@ NODES = {
     "sample": "AceComposerSample",
     "decode": "AceComposerDecode",
     "save": "SaveAudio",
+}
+PLANNER_NODES = {
+    "planner": "AceComposerLoadPlanner",
+    "write": "AceComposerWriteSong",
+    "plan": "AceComposerPlan",
+    "understand": "AceComposerUnderstand",
+    "file": "AceComposerLoadBlueprint",
+    "keep": "AceComposerSaveBlueprint",
+    "audio": "LoadAudio",
+    "text": "PreviewAny",
 }
 
 Prompt = dict[str, dict[str, Any]]
@@ -56,21 +68,22 @@ class Sound(NamedTuple):
 
 
 def song_prompt(**changes: Mapping[str, Any]) -> Prompt:
-    """The published API workflow, its song cut to the shortest length; `changes` are inputs by a name of `NODES`.
+    """The text-to-music workflow, its song cut to the shortest length; `changes` are inputs by a name of `NODES`."""
+    shortest = {"duration_seconds": SHORT_SECONDS}
+    return published_prompt("text_to_music", **changes | {"blueprint": shortest | dict(changes.get("blueprint", {}))})
 
-    The node ids of the result are the names of `NODES`.
-    """
-    published = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    names_of_classes = {kind: name for name, kind in NODES.items()}
+
+def published_prompt(workflow: str, **changes: Mapping[str, Any]) -> Prompt:
+    """A published API workflow; its node ids are the names of `NODES` and `PLANNER_NODES`, `changes` inputs by them."""
+    published = json.loads((API_WORKFLOWS / f"{workflow}.json").read_text(encoding="utf-8"))
+    names_of_classes = {kind: name for name, kind in (NODES | PLANNER_NODES).items()}
     names = {node_id: names_of_classes[node["class_type"]] for node_id, node in published.items()}
     prompt: Prompt = {}
     for node_id, node in published.items():
-        node = copy.deepcopy(node)
         for name, value in node["inputs"].items():
             if isinstance(value, list):
                 node["inputs"][name] = [names[value[0]], value[1]]
         prompt[names[node_id]] = node
-    prompt["blueprint"]["inputs"]["duration_seconds"] = SHORT_SECONDS
     for name, inputs in changes.items():
         prompt[name]["inputs"].update(inputs)
     return prompt
@@ -136,6 +149,18 @@ def decode_sound(content: bytes) -> Sound:
         stream = container.streams.audio[0]
         blocks = list(_blocks(container, stream))
         return Sound(np.concatenate(blocks, axis=1), stream.rate, stream.codec_context.name)
+
+
+def blueprints_of(client: ComfyUIClient, run: Run, node_id: str = "keep") -> tuple[Blueprint, ...]:
+    """The blueprints that a Save Blueprint wrote."""
+    (item,) = run.entry["outputs"][node_id]["files"]
+    return blueprints_from_json(client.view(item).decode("utf-8"))
+
+
+def output_name(run: Run, node_id: str, kind: str) -> str:
+    """The first file of this kind that a node saved, as a loader's widget names files of the output folder."""
+    item = run.entry["outputs"][node_id][kind][0]
+    return f"{item['subfolder']}/{item['filename']} [output]"
 
 
 def latents_of(client: ComfyUIClient, run: Run, node_id: str = "latents") -> NDArray[np.float32]:

@@ -2,11 +2,14 @@
 
 A planner has all 217204 published rows, so every token id is the real one, but only 32 numbers a row. Embeddings are
 small against what the layers add, so that the next token depends on all of the text and not just on the last token.
+
+    python tests/tiny_planner.py MODELS_DIR     # adds ComfyUI's file to a ComfyUI models directory
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -23,6 +26,8 @@ from ace_core.planner.linear import decoding_ops
 
 PlannerLayout = Literal["official", "official_sharded", "comfyui"]
 EMBEDDING_SIZE = 0.2
+ENDINGS = (198, 15136, 17021, 10563, 11528, 151_645)  # newline, first tokens of the field names, the stop token
+ENDING_FACTOR = 10
 
 TINY = Qwen3Config(
     vocab_size=PLANNER_ROWS,
@@ -92,10 +97,15 @@ def planner_settings(config: Qwen3Config = TINY) -> dict[str, object]:
     }
 
 
-def write_tiny_planner(root: Path, layout: PlannerLayout, *, seed: int = 0) -> Path:
-    """Write a planner under `root` (created) and say what to choose: a folder, or ComfyUI's file."""
+def write_tiny_planner(root: Path, layout: PlannerLayout, *, seed: int = 0, short_answers: bool = False) -> Path:
+    """Write a planner under `root` (created) and say what to choose: a folder, or ComfyUI's file.
+
+    short_answers: what ends a text is so loud that it comes within a few dozen tokens of the real Qwen vocabulary.
+    """
     root.mkdir(parents=True, exist_ok=True)
     weights = planner_weights(seed)
+    if short_answers:
+        weights["embed_tokens.weight"][list(ENDINGS)] *= ENDING_FACTOR
     if layout == "comfyui":
         path = root / "qwen_1.7b_ace15.safetensors"
         save_file({f"model.{name}": tensor for name, tensor in weights.items()}, path)
@@ -119,3 +129,13 @@ def write_tiny_planner(root: Path, layout: PlannerLayout, *, seed: int = 0) -> P
 
 def _write_json(path: Path, content: Mapping[str, object]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python tests/tiny_planner.py MODELS_DIR")
+    sys.stdout.write(f"{write_tiny_planner(Path(sys.argv[1]) / 'text_encoders', 'comfyui')}\n")
+
+
+if __name__ == "__main__":
+    main()

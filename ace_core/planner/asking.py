@@ -98,8 +98,8 @@ def read_answer(tokens: TextTokens, ids: Sequence[int]) -> Answer:
     return Answer(read_metadata(tokens.decode(block)), read_lyrics(tokens.decode(after)), TURN_END in ids[end:])
 
 
-def fill_open_fields(song: Blueprint, metadata: Mapping[str, str], fixed: Collection[str] = ()) -> Blueprint:
-    """The song with the model's values where it has none; a caption for one that has a caption becomes its rewrite.
+def fill_open_fields(song: Blueprint, metadata: Mapping[str, str], fixed: Collection[str]) -> Blueprint:
+    """The song with what the model chose; a caption for a song that has one becomes its rewrite.
 
     Args:
         song: what to fill.
@@ -109,7 +109,7 @@ def fill_open_fields(song: Blueprint, metadata: Mapping[str, str], fixed: Collec
     values = song_values({name: value for name, value in metadata.items() if name not in fixed})
     if song.caption is not None and "caption" in values:
         values["rewritten_caption"] = values.pop("caption")
-    return with_planned_values(song, **{name: values[name] for name in values if getattr(song, name) is None})
+    return with_planned_values(song, **values)
 
 
 def has_no_words(lyrics: str) -> bool:

@@ -134,7 +134,7 @@ def rewrite(
     ]
     notes: list[str] = []
     for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
-        songs[index] = fill_open_fields(songs[index], answer.metadata)
+        songs[index] = fill_open_fields(songs[index], answer.metadata, _fixed_for_rewrite(songs[index]))
         if not changes_lyrics[index]:
             continue
         if answer.lyrics and answer.is_whole:
@@ -179,7 +179,7 @@ def understand(
     notes: list[str] = []
     for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
         name = song_name(index, seeds)
-        song = with_planned_values(fill_open_fields(Blueprint(), answer.metadata), lyrics=answer.lyrics)
+        song = with_planned_values(fill_open_fields(Blueprint(), answer.metadata, ()), lyrics=answer.lyrics)
         songs.append(song)
         if song.lyrics is None:
             notes.append(f"{name}the planner heard no lyrics")

@@ -56,7 +56,12 @@ def test_the_template_browser_offers_the_workflow(page: Page, name: str) -> None
     page.wait_for_function("([image, width]) => image.naturalWidth === width", arg=[image, THUMBNAIL_PIXELS])
     card.click()
     expect(browser_dialog).to_be_hidden()
-    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'AceComposerSample')")
+    saved = json.loads((PACK_ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    titles = sorted(node["title"] for node in saved["nodes"])
+    page.wait_for_function(
+        "(titles) => JSON.stringify(app.graph.nodes.map((node) => node.title).sort()) === JSON.stringify(titles)",
+        arg=titles,
+    )
 
 
 def test_missing_models_are_offered_for_download(page: Page) -> None:

@@ -1,4 +1,5 @@
-"""The published workflow in ComfyUI's page, in both renderers: it loads, it is what the API file says, it plays."""
+"""The published workflows in ComfyUI's page: they are what the API files say; text_to_music also plays, in both
+renderers."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from playwright.sync_api import Browser, Page, expect
 from song_runs import SHORT_SECONDS, clear_cache
 
-WORKFLOW = json.loads((PACK_ROOT / "workflows" / "text_to_music.json").read_text(encoding="utf-8"))
-API_WORKFLOW = json.loads((PACK_ROOT / "workflows" / "api" / "text_to_music.json").read_text(encoding="utf-8"))
+WORKFLOWS = PACK_ROOT / "workflows"
+WORKFLOW = json.loads((WORKFLOWS / "text_to_music.json").read_text(encoding="utf-8"))
+API_WORKFLOW = json.loads((WORKFLOWS / "api" / "text_to_music.json").read_text(encoding="utf-8"))
+PLANNER_WORKFLOWS = ("plan_and_render", "replay_codes", "simple_mode", "understand_audio")
 VIRTUAL_NODES = {"MarkdownNote"}
 SHOWN_TEXTS = (
     "ACE-Step 1.5 2B turbo (acestep_v1.5_turbo.safetensors), float32",
@@ -134,3 +137,22 @@ def test_nothing_covers_anything_after_a_run(finished: Shown) -> None:
 
 def test_the_page_has_no_complaint_about_the_pack(finished: Shown) -> None:
     assert [text for text in finished.messages if PACK_NAME in text or "AceComposer" in text] == []
+
+
+@pytest.fixture(scope="module")
+def any_page(browser: Browser, host: HostProcess) -> Iterator[Page]:
+    opened = open_frontend(browser, host.url)
+    yield opened
+    opened.context.close()
+
+
+@pytest.mark.parametrize("name", PLANNER_WORKFLOWS)
+def test_the_planner_workflows_are_what_the_page_saves(any_page: Page, name: str) -> None:
+    workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    load_workflow(any_page, workflow)
+    exported = export_workflow(any_page)
+    assert exported.prompt == json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    assert [saved_node(node) for node in exported.workflow["nodes"]] == [saved_node(n) for n in workflow["nodes"]]
+    assert exported.workflow["links"] == workflow["links"]
+    shown = boxes(any_page, "nodes")
+    assert [pair for pair in combinations(shown, 2) if overlap(shown[pair[0]], shown[pair[1]])] == []

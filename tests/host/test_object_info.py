@@ -22,7 +22,13 @@ SNAPSHOT = Path(__file__).parents[1] / "data" / "object_info.json"
 UPDATE_VARIABLE = "ACE_COMPOSER_UPDATE_SNAPSHOTS"
 PREFIX = "AceComposer"
 VALUE_OPTIONS = ("default", "min", "max", "step", "multiline", "dynamicPrompts", "control_after_generate", "advanced")
-LISTS_OF_FILES = {("AceComposerLoadModels", name) for name in ("model", "text_encoder", "vae")}
+LISTS_OF_FILES = {
+    ("AceComposerLoadModels", "model"),
+    ("AceComposerLoadModels", "text_encoder"),
+    ("AceComposerLoadModels", "vae"),
+    ("AceComposerLoadPlanner", "planner"),
+    ("AceComposerLoadBlueprint", "file"),
+}
 
 
 def own_nodes(client: ComfyUIClient) -> dict[str, Any]:
@@ -89,6 +95,11 @@ def test_the_loader_offers_every_layout(client: ComfyUIClient) -> None:
     }
     assert offered["vae"] >= {"auto", "vae/ace_1.5_vae.safetensors", "ace_step/vae"}
     assert not offered["model"] & (offered["text_encoder"] - {"checkpoints/ace_step_1.5_turbo_aio.safetensors"})
+
+
+def test_the_planner_loader_offers_the_published_file(client: ComfyUIClient) -> None:
+    inputs = own_nodes(client)["AceComposerLoadPlanner"]["input"]["required"]
+    assert "text_encoders/qwen_1.7b_ace15.safetensors" in inputs["planner"][1]["options"]
 
 
 def test_a_model_that_arrives_later_is_offered(client: ComfyUIClient, models_directory: Path) -> None:

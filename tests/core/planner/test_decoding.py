@@ -1,0 +1,89 @@
+"""Feeding tokens: chunks of any lengths, rows that leave, and a step that never asks the host anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from networks import relative_error
+from tiny_planner import TINY, planner_network, planner_weights
+from torch import Tensor, nn
+
+from ace_core.models.qwen3 import Qwen3
+from ace_core.planner import decoding
+from ace_core.planner.codes import _Songs
+from ace_core.planner.decoding import Decoder
+from ace_core.planner.sampling import SamplingParameters
+
+CPU = torch.device("cpu")
+TEXTS = ([5, 6, 7, 8, 9, 10, 11, 12], [20, 21, 22], [30, 31, 32, 33, 34])
+
+
+@pytest.fixture(scope="module")
+def lm() -> Qwen3:
+    return planner_network(planner_weights(4))
+
+
+def decoder_for(lm: Qwen3, rows: int) -> Decoder:
+    return Decoder(lm, rows, 40, dtype=torch.float32, device=CPU)
+
+
+def go_on() -> None:
+    pass
+
+
+@torch.no_grad()
+def last_states(lm: Qwen3, texts: Sequence[Sequence[int]]) -> Tensor:
+    """What the network says without a cache."""
+    return torch.stack([lm(torch.tensor([text]), torch.float32)[0, -1] for text in texts])
+
+
+@pytest.mark.parametrize("chunk_tokens", [2, 3, 512])
+@torch.no_grad()
+def test_chunks_of_different_lengths_equal_whole_texts(
+    lm: Qwen3, chunk_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "CHUNK_TOKENS", chunk_tokens)
+    checks: list[int] = []
+    decoder = decoder_for(lm, 3)
+    states = decoder.read_prompts([text[:2] for text in TEXTS], go_on)
+    assert relative_error(states, last_states(lm, [text[:2] for text in TEXTS])) <= 1e-5
+
+    states = decoder.feed([0, 1, 2], [text[2:] for text in TEXTS], lambda: checks.append(1))
+
+    assert relative_error(states, last_states(lm, TEXTS)) <= 1e-5
+    assert decoder.lengths == [8, 3, 5]
+    assert len(checks) == -(-6 // chunk_tokens)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@torch.no_grad()
+def test_rows_that_stay_go_on_as_before(lm: Qwen3, fixed: bool) -> None:
+    decoder = decoder_for(lm, 3)
+    decoder.read_prompts(TEXTS, go_on)
+    for rows, ids in (([0, 1, 2], [40, 41, 42]), ([0, 2], [43, 44]), ([2], [45])):
+        step = decoder.static_step() if fixed else decoder.step
+        states = step(torch.tensor(ids))
+        texts = [[*TEXTS[row], *grown] for row, grown in zip(rows, GROWN[len(rows)], strict=True)]
+        assert relative_error(states, last_states(lm, texts)) <= 1e-5
+        decoder.keep(range(1, len(rows)) if rows == [0, 2] else [row for row in range(len(rows)) if row != 1])
+
+
+GROWN = {3: ([40], [41], [42]), 2: ([40, 43], [42, 44]), 1: ([42, 44, 45],)}
+
+
+def test_a_step_needs_nothing_but_the_device() -> None:
+    """Tensors on "meta" have no values: whatever asked for one would fail."""
+    meta = torch.device("meta")
+    lm = Qwen3(TINY, ops=nn, device=meta)
+    decoder = Decoder(lm, 4, 40, dtype=torch.float32, device=meta)
+    parameters = SamplingParameters(top_k=50, min_p=0.01, repetition_penalty=1.1)
+    songs = _Songs(lm, [9, 20], parameters, [0, 1], 2.0, 4, dtype=torch.float32, device=meta)
+    with torch.no_grad():
+        hidden = decoder.read_prompts(([1, 2], [3], [4], [4]), go_on)
+        step = decoder.static_step()
+        for _ in range(7):
+            hidden = step(songs.choose_codes(hidden).repeat(2))
+    assert hidden.shape == (4, TINY.hidden_size)
+    assert songs.step == 7

@@ -1,0 +1,303 @@
+"""The planner's workflows in a real ComfyUI with a small planner: valid plans, seeds, the cache, replays, refusals."""
+
+from __future__ import annotations
+
+import json
+import time
+import wave
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from comfyui_client import ComfyUIClient, PromptRejected
+from host_process import HostProcess
+from song_runs import (
+    SHORT_SECONDS,
+    Prompt,
+    Run,
+    Sound,
+    blueprints_of,
+    clear_cache,
+    observe,
+    output_name,
+    published_prompt,
+    sounds,
+    succeed,
+    text_of,
+    with_nodes,
+)
+
+from ace_core.blueprint import INSTRUMENTAL_LYRICS, Blueprint, fields_left_auto
+from ace_core.planner.vocabulary import CODE_COUNT
+
+SHORT_CODES = 50
+PLAN_SEED = 11
+SAFETY_LIMIT_SECONDS = 10.0  # far above what is aimed at (2 s), for busy machines
+USER_FIELDS = {"caption": "indie folk, fingerpicked guitar", "lyrics": "[Verse]\nMorning frost", "bpm": 96}
+KEEP = ("AceComposerSaveBlueprint", {"blueprint": ["plan", 0], "filename_prefix": "blueprints/test"})
+
+
+class Planned(NamedTuple):
+    """A run of plan_and_render: what ran, its plans, its songs."""
+
+    run: Run
+    songs: tuple[Blueprint, ...]
+    sounds: list[Sound]
+
+
+def short_batch(**changes: Mapping[str, Any]) -> Prompt:
+    blueprint = {**USER_FIELDS, "language": "auto", "duration_seconds": SHORT_SECONDS}
+    prompt = published_prompt("plan_and_render", blueprint=blueprint, plan={"seed": PLAN_SEED}, sample={"seed": 5})
+    for name, inputs in changes.items():
+        prompt[name]["inputs"].update(inputs)
+    return prompt
+
+
+def only_plan(**changes: Mapping[str, Any]) -> Prompt:
+    """`short_batch` for one song, without the rendering."""
+    prompt = short_batch(**changes | {"plan": {"batch_size": 1} | dict(changes.get("plan", {}))})
+    return {name: prompt[name] for name in ("planner", "blueprint", "plan", "keep")}
+
+
+def render_blueprint(name: str, **changes: Mapping[str, Any]) -> Prompt:
+    return published_prompt("replay_codes", **{"file": {"file": name}, "sample": {"seed": 5}} | changes)
+
+
+def listen(source: tuple[str, Mapping[str, Any]]) -> Prompt:
+    """An Audio to Codes with this source of audio."""
+    codes = {"model": ["load", 0], "vae": ["load", 2], "audio": ["audio", 0]}
+    prompt = with_nodes({}, audio=source, codes=("AceComposerAudioToCodes", codes))
+    keep = (KEEP[0], KEEP[1] | {"blueprint": ["codes", 0]})
+    return with_nodes({**prompt, "load": published_prompt("text_to_music")["load"]}, keep=keep)
+
+
+def refusal(client: ComfyUIClient, prompt: Prompt) -> str:
+    """What the host says to a prompt, whether it refuses to queue it or the run fails."""
+    try:
+        failure = observe(client, prompt).failure
+    except PromptRejected as rejected:
+        return str(rejected)
+    assert failure is not None
+    return failure
+
+
+@pytest.fixture(scope="module")
+def planned(host: HostProcess) -> Planned:
+    """The four songs of plan_and_render, from an empty cache."""
+    with ComfyUIClient(host.url) as client:
+        clear_cache(client)
+        run = succeed(client, short_batch())
+        return Planned(run, blueprints_of(client, run), sounds(client, run))
+
+
+def test_plan_and_render_makes_four_songs(planned: Planned) -> None:
+    assert len(planned.songs) == len(planned.sounds) == 4
+    assert sorted(planned.run.executed) == sorted(short_batch())
+    for sound in planned.sounds:
+        assert sound.waveform.shape == (2, int(SHORT_SECONDS * 48000))
+        assert sound.waveform.std() > 0.01
+
+
+def test_every_plan_is_whole_and_keeps_what_the_user_set(planned: Planned) -> None:
+    for song in planned.songs:
+        assert fields_left_auto(song) == ()
+        assert {name: getattr(song, name) for name in USER_FIELDS} == USER_FIELDS
+        assert song.duration_seconds == SHORT_SECONDS
+        assert song.planned == {"language", "key", "time_signature", "rewritten_caption", "audio_codes"}
+        assert song.audio_codes is not None and len(song.audio_codes) == SHORT_CODES
+        assert max(song.audio_codes) < CODE_COUNT
+
+
+def test_the_songs_of_a_batch_differ(planned: Planned) -> None:
+    assert len({song.audio_codes for song in planned.songs}) == 4
+    assert len({song.rewritten_caption for song in planned.songs}) == 4
+
+
+def test_the_nodes_show_the_plan(planned: Planned) -> None:
+    shown = text_of(planned.run, "plan")
+    assert shown.count("audio_codes: 50 codes (planned)") == 4
+    assert shown.count("bpm: 96\n") == 4 and shown.count("key: ") == 4
+    assert "qwen_1.7b_ace15.safetensors" in text_of(planned.run, "planner")
+
+
+def test_a_song_of_a_batch_equals_its_seed_alone(client: ComfyUIClient, planned: Planned) -> None:
+    alone = succeed(client, only_plan(plan={"seed": PLAN_SEED + 2}))
+    assert blueprints_of(client, alone) == (planned.songs[2],)
+
+
+def test_a_second_run_executes_nothing(client: ComfyUIClient) -> None:
+    succeed(client, only_plan(plan={"write_codes": False}))
+    second = succeed(client, only_plan(plan={"write_codes": False}))
+    assert second.executed == [] and second.cached == set(only_plan())
+
+
+def test_a_new_sound_needs_no_new_plan(client: ComfyUIClient, planned: Planned) -> None:
+    succeed(client, short_batch())
+    run = succeed(client, short_batch(sample={"seed": 6}))
+    assert run.executed == ["sample", "decode", "save"]
+    assert np.abs(sounds(client, run)[0].waveform - planned.sounds[0].waveform).max() > 0.1
+
+
+def test_a_plan_can_be_shared(client: ComfyUIClient) -> None:
+    run = succeed(client, only_plan(plan={"share_plan": True, "batch_size": 2}))
+    one, other = blueprints_of(client, run)
+    assert one.audio_codes != other.audio_codes
+    assert replace(other, audio_codes=one.audio_codes) == one
+
+
+def test_a_saved_blueprint_gives_the_same_sound_without_the_planner(client: ComfyUIClient, planned: Planned) -> None:
+    prompt = render_blueprint(output_name(planned.run, "keep", "files"))
+    replayed = sounds(client, succeed(client, prompt))
+    assert len(replayed) == len(planned.sounds)
+    for one, other in zip(replayed, planned.sounds, strict=True):
+        assert np.array_equal(one.waveform, other.waveform)
+
+
+def test_codes_change_the_sound(client: ComfyUIClient, planned: Planned) -> None:
+    name = output_name(planned.run, "keep", "files")
+    (without, *_) = sounds(client, succeed(client, render_blueprint(name, encode={"codes_strength": 0.0})))
+    assert np.abs(without.waveform - planned.sounds[0].waveform).max() > 0.1
+
+
+@pytest.mark.parametrize("instrumental", [False, True])
+def test_simple_mode_makes_a_song_from_one_line(client: ComfyUIClient, instrumental: bool) -> None:
+    decided = {"duration_seconds": SHORT_SECONDS, "lyrics": "" if instrumental else "[Verse]\nIt rains"}
+    prompt = published_prompt(
+        "simple_mode",
+        blueprint={**decided, "instrumental": instrumental},
+        write={"seed": 3},
+        plan={"seed": 4},
+        sample={"seed": 5},
+    )
+    run = succeed(client, with_nodes(prompt, keep=KEEP))
+    (song,), (sound,) = blueprints_of(client, run), sounds(client, run)
+    assert fields_left_auto(song) == () and song.duration_seconds == SHORT_SECONDS
+    assert song.lyrics == (INSTRUMENTAL_LYRICS if instrumental else "[Verse]\nIt rains")
+    assert song.origin("caption") == song.origin("bpm") == song.origin("key") == "planner"
+    assert song.audio_codes is not None and len(song.audio_codes) == SHORT_CODES
+    assert sound.waveform.shape == (2, int(SHORT_SECONDS * 48000))
+    assert "caption: " in text_of(run, "write")
+
+
+def test_understanding_a_sound_gives_a_blueprint_and_its_text(client: ComfyUIClient, planned: Planned) -> None:
+    prompt = published_prompt("understand_audio", audio={"audio": output_name(planned.run, "save", "audio")})
+    run = succeed(client, prompt)
+    (song,) = blueprints_of(client, run)
+    assert song.duration_seconds == SHORT_SECONDS
+    assert song.audio_codes is not None and len(song.audio_codes) == SHORT_CODES
+    assert song.origin("audio_codes") == "user"
+    assert fields_left_auto(song) == () and song.caption
+    assert text_of(run, "text") == text_of(run, "understand")
+    assert f"bpm: {song.bpm} (planned)" in text_of(run, "text")
+
+
+def test_a_recording_becomes_codes(client: ComfyUIClient, planned: Planned) -> None:
+    run = succeed(client, listen(("LoadAudio", {"audio": output_name(planned.run, "save", "audio")})))
+    (song,) = blueprints_of(client, run)
+    assert song.audio_codes is not None and len(song.audio_codes) == SHORT_CODES
+    assert text_of(run, "codes").count("<|audio_code_") == SHORT_CODES
+
+
+def test_an_edited_blueprint(client: ComfyUIClient, planned: Planned) -> None:
+    edit = ("AceComposerEditBlueprint", {"blueprint": ["file", 0], "changes": '{"bpm": 72, "key": "Am"}'})
+    file = ("AceComposerLoadBlueprint", {"file": output_name(planned.run, "keep", "files")})
+    keep = (KEEP[0], KEEP[1] | {"blueprint": ["edit", 0]})
+    run = succeed(client, with_nodes({}, file=file, edit=edit, keep=keep))
+    for song, before in zip(blueprints_of(client, run), planned.songs, strict=True):
+        assert song == replace(before, bpm=72, key="A minor", planned=before.planned - {"key"})
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ('{"bpm": 72', "changes must be JSON such as"),
+        ("[1]", "changes must be a JSON object"),
+        ('{"tempo": 72}', "tempo"),
+        ('{"bpm": 5}', "30 to 300"),
+    ],
+)
+def test_changes_that_cannot_be_made(client: ComfyUIClient, changes: str, words: str) -> None:
+    edit = ("AceComposerEditBlueprint", {"blueprint": ["blueprint", 0], "changes": changes})
+    keep = (KEEP[0], KEEP[1] | {"blueprint": ["edit", 0]})
+    blueprint = {"blueprint": published_prompt("plan_and_render")["blueprint"]}
+    text = refusal(client, with_nodes(blueprint, edit=edit, keep=keep))
+    assert "AceComposerEditBlueprint" in text and words in text
+
+
+def test_silence_cannot_be_heard(client: ComfyUIClient) -> None:
+    silence = ("EmptyAudio", {"duration": 12.0, "sample_rate": 44100, "channels": 2})
+    assert "item 1 of the audio is silent" in refusal(client, listen(silence))
+
+
+def test_audio_above_600_s_is_refused(client: ComfyUIClient, tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\x00\x10\x00\xf0" * (8000 * 601 // 2))
+    text = refusal(client, listen(("LoadAudio", {"audio": client.upload(path)})))
+    assert "the audio lasts 601.0 s and the model hears 600 s" in text
+
+
+def test_a_text_encoder_is_no_planner(client: ComfyUIClient) -> None:
+    text = refusal(client, only_plan(planner={"planner": "text_encoders/qwen_0.6b_ace15.safetensors"}))
+    assert "Load Planner" in text and "text encoder" in text
+
+
+def test_a_planner_is_no_text_encoder(client: ComfyUIClient) -> None:
+    text = refusal(client, short_batch(load={"text_encoder": "text_encoders/qwen_1.7b_ace15.safetensors"}))
+    assert "Load Models" in text and "5 Hz language model" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../models/vae/x.json", "../host.log [output]", "../../host.log [input]", "/etc/passwd", "missing.json", ""],
+)
+def test_a_blueprint_file_outside_the_folders(client: ComfyUIClient, name: str) -> None:
+    text = refusal(client, render_blueprint(name))
+    assert "Load Blueprint" in text and ("there is no file" in text or "not in [" in text)
+
+
+def test_a_blueprint_file_with_something_else(client: ComfyUIClient, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({"nodes": []}), encoding="utf-8")
+    assert "Load Blueprint: ValueError" in refusal(client, render_blueprint(client.upload(path)))
+
+
+@pytest.mark.parametrize("prefix", ["../outside", "blueprints/../../outside", "/tmp/outside"])
+def test_a_blueprint_is_saved_below_the_output_folder_only(client: ComfyUIClient, host: HostProcess, prefix: str) -> None:
+    prompt = only_plan(plan={"write_codes": False}, keep={"filename_prefix": prefix})
+    assert "outside the output folder" in refusal(client, prompt)
+    assert not list(host.base_directory.rglob("outside*")) and not list(Path("/tmp").glob("outside*"))
+
+
+def test_a_negative_prompt_needs_guidance(client: ComfyUIClient) -> None:
+    text = refusal(client, only_plan(plan={"guidance": 1.0, "negative_prompt": "noise"}))
+    assert "a negative prompt needs guidance" in text
+
+
+def test_planning_is_cancelled(client: ComfyUIClient, record_testsuite_property: Any) -> None:
+    signs, asked = 0, 0.0
+
+    def cancel_when_busy(event: Mapping[str, Any]) -> None:
+        nonlocal signs, asked
+        if event["type"] == "progress" and event["data"]["node"] == "plan":
+            signs += 1
+            if signs == 2:
+                asked = time.monotonic()
+                client.cancel(event["data"]["prompt_id"])
+
+    long = only_plan(blueprint={"duration_seconds": 600.0}, plan={"batch_size": 4, "seed": 90})
+    run = observe(client, long, on_event=cancel_when_busy)
+    assert run.failure is not None and run.failure.startswith("interrupted at")
+    seconds = run.times["execution_interrupted"] - asked
+    record_testsuite_property("seconds_to_cancel_plan", round(seconds, 3))
+    assert run.executed[-1] == "plan" and seconds < SAFETY_LIMIT_SECONDS
+    succeed(client, only_plan(plan={"write_codes": False, "seed": 91}))
