@@ -26,8 +26,11 @@ from ace_core.planner.linear import decoding_ops
 
 PlannerLayout = Literal["official", "official_sharded", "comfyui"]
 EMBEDDING_SIZE = 0.2
-ENDINGS = (198, 15136, 17021, 10563, 11528, 151_645)  # newline, first tokens of the field names, the stop token
-ENDING_FACTOR = 10
+NEWLINES = (198, 624, 715, 345, 510, 401, 280, 3646)
+FIELD_NAMES = (15136, 17021, 10563, 11528)  # the first token of each
+STOP_TOKEN = 151_645
+ENDINGS = (*NEWLINES, *FIELD_NAMES, STOP_TOKEN)
+ENDING_FACTOR = 16
 
 TINY = Qwen3Config(
     vocab_size=PLANNER_ROWS,

@@ -8,7 +8,12 @@ import pytest
 import torch
 from tiny_planner import TINY, planner_network, planner_peer, planner_weights
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList, Qwen3ForCausalLM
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    Qwen3ForCausalLM,
+    RepetitionPenaltyLogitsProcessor,
+)
 
 from ace_core.models.qwen3 import Qwen3
 from ace_core.planner import decoding
@@ -59,7 +64,12 @@ class OnlyCodes(LogitsProcessor):
 
 
 def guided_reference(
-    peer: Qwen3ForCausalLM, prompt: Sequence[int], negative: Sequence[int], count: int, scale: float
+    peer: Qwen3ForCausalLM,
+    prompt: Sequence[int],
+    negative: Sequence[int],
+    count: int,
+    scale: float,
+    penalty: float = 1.0,
 ) -> list[int]:
     """Both sequences read from the start for every code."""
     codes: list[int] = []
@@ -68,7 +78,9 @@ def guided_reference(
         conditional, unconditional = (
             peer(torch.tensor([[*text, *new]]), logits_to_keep=1).logits[0, -1, CODES] for text in (prompt, negative)
         )
-        codes.append(int((unconditional + scale * (conditional - unconditional)).argmax()))
+        logits = (unconditional + scale * (conditional - unconditional))[None]
+        logits = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([codes], dtype=torch.int64), logits)
+        codes.append(int(logits.argmax()))
     return codes
 
 
@@ -104,6 +116,15 @@ def test_guided_greedy_codes_equal_a_plain_reference(
     assert codes != generate_codes(lm, [conditional], None, [12], GREEDY, [0])
 
 
+@torch.no_grad()
+def test_the_repetition_penalty_comes_after_guidance(lm: Qwen3, peer: Qwen3ForCausalLM) -> None:
+    expected = guided_reference(peer, prompt(5), [4, 5], 32, 1.2, penalty=1.4)
+    parameters = SamplingParameters(temperature=0, repetition_penalty=1.4)
+    codes = generate_codes(lm, [prompt(5)], [[4, 5]], [32], parameters, [0], guidance_scale=1.2)
+    assert codes == [expected]
+    assert codes != generate_codes(lm, [prompt(5)], [[4, 5]], [32], GREEDY, [0], guidance_scale=1.2)
+
+
 @pytest.mark.parametrize("static_step", [False, True])
 @pytest.mark.parametrize("parameters", [GREEDY, SAMPLED, SamplingParameters(repetition_penalty=1.3, top_k=50)])
 def test_a_batch_is_its_songs_alone(lm: Qwen3, parameters: SamplingParameters, static_step: bool) -> None:
@@ -132,17 +153,25 @@ def test_a_batch_is_its_songs_alone(lm: Qwen3, parameters: SamplingParameters, s
 
 
 def test_a_song_ends_by_itself_only_near_its_end(eager_lm: Qwen3) -> None:
-    prompts, counts, seeds = [prompt(20 + song, seed=song) for song in range(5)], [22] * 5, list(range(5))
+    prompts, counts, seeds = [prompt(20 + song, seed=song) for song in range(5)], [22, 22, 13, 22, 30], list(range(5))
     exact = generate_codes(eager_lm, prompts, None, counts, SAMPLED, seeds)
     natural = generate_codes(eager_lm, prompts, None, counts, SAMPLED, seeds, ending_codes=10)
 
     assert [len(codes) for codes in exact] == counts
     lengths = [len(codes) for codes in natural]
-    assert min(lengths) >= 12 and len(set(lengths)) > 2
+    assert all(count - 10 <= length <= count for count, length in zip(counts, lengths, strict=True))
+    assert lengths != counts
     assert [codes[:length] for codes, length in zip(exact, lengths, strict=True)] == natural
     for song in (1, 4):
         alone = generate_codes(
-            eager_lm, [prompts[song]], None, [22], SAMPLED, [seeds[song]], ending_codes=10, static_step=True
+            eager_lm,
+            prompts[song : song + 1],
+            None,
+            counts[song : song + 1],
+            SAMPLED,
+            seeds[song : song + 1],
+            ending_codes=10,
+            static_step=True,
         )
         assert alone == [natural[song]]
 

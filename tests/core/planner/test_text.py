@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_planner import planner_network, planner_peer, planner_weights
 from torch import Tensor
-from transformers import Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM, RepetitionPenaltyLogitsProcessor
 
 from ace_core.models.qwen3 import Qwen3
 from ace_core.planner.sampling import SamplingParameters
@@ -45,9 +45,9 @@ class Script:
 
 SCRIPTS: tuple[tuple[Rule, ...], ...] = (
     ((7, 8, 9), *[(token,) for token in range(50, 60)], FREE, FREE, (15, 16), FREE, (198,), ODD, (1, 2, 3)),
+    ((11,), (12,), (13,)),
     (*[(token,) for token in range(600)], FREE, (4, 5), FREE),
     (FREE, ODD, FREE),
-    ((11,), (12,), (13,)),
     ((300,), FREE, FREE, FREE, (5, 6, 7, 8), (9,), ODD, ODD, (3, 4), (20,), (21,), FREE, FREE),
 )
 
@@ -73,11 +73,12 @@ def prompt(length: int, seed: int = 0) -> list[int]:
 
 
 @torch.no_grad()
-def reference(peer: Qwen3ForCausalLM, prompt: Sequence[int], rules: Sequence[Rule]) -> list[int]:
+def reference(peer: Qwen3ForCausalLM, prompt: Sequence[int], rules: Sequence[Rule], penalty: float = 1.0) -> list[int]:
     """The most probable legal token, with everything read from the start for each of them."""
     new: list[int] = []
     for rule in rules:
         logits = peer(torch.tensor([[*prompt, *new]]), logits_to_keep=1).logits[0, -1]
+        logits = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([new], dtype=torch.int64), logits[None])[0]
         legal = rule.nonzero()[:, 0] if isinstance(rule, Tensor) else torch.tensor(rule)
         new.append(int(legal[logits[legal].argmax()]))
     return new
@@ -88,6 +89,15 @@ def test_greedy_text_equals_transformers(lm: Qwen3, peer: Qwen3ForCausalLM, leng
     for rules in (SCRIPTS[0], SCRIPTS[4]):
         expected = reference(peer, prompt(length), rules)
         assert generate_text(lm, [prompt(length)], [Script(rules)], GREEDY, [0], 1000) == [expected]
+
+
+def test_the_repetition_penalty_counts_generated_tokens(lm: Qwen3, peer: Qwen3ForCausalLM) -> None:
+    rules = [*[(5, 6, 7)] * 4, FREE, ODD, FREE, *[(5, 6, 7)] * 3]
+    text = [5, 6, *prompt(20)]
+    expected = reference(peer, text, rules, penalty=2.5)
+    parameters = SamplingParameters(temperature=0, repetition_penalty=2.5)
+    assert generate_text(lm, [text], [Script(rules)], parameters, [0], 20) == [expected]
+    assert expected != reference(peer, text, rules)
 
 
 @pytest.mark.parametrize("parameters", [GREEDY, SAMPLED, SamplingParameters(repetition_penalty=1.5)])
