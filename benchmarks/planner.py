@@ -20,7 +20,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from ace_core.models.qwen3 import Qwen3, Qwen3Config
 from ace_core.planner.codes import generate_codes
-from ace_core.planner.linear import decoding_ops
+from ace_core.planner.linear import decoding_ops, logits_head
 from ace_core.planner.quantized import build_int8
 from ace_core.planner.sampling import SamplingParameters
 from ace_core.planner.vocabulary import CODE_COUNT, FIRST_CODE
@@ -38,6 +38,7 @@ PUBLISHED = Qwen3Config(
     rope_theta=1e6,
     rms_norm_eps=1e-6,
 )
+INITIAL_WIDTH = 0.02
 PROMPT_TOKENS = 300
 NEGATIVE_TOKENS = 35
 CODES = 16
@@ -46,13 +47,13 @@ PARAMETERS = SamplingParameters(temperature=0.85, top_p=0.9)
 
 
 def random_planner() -> Qwen3:
-    """Seeded weights of a size that keeps the logits of the order of real ones."""
+    """Seeded weights, as wide as the published configuration initialises them."""
     network = Qwen3(PUBLISHED, ops=decoding_ops(nn), device="meta")
     generator = torch.Generator().manual_seed(0)
     weights = {
         name: torch.ones(parameter.shape)
         if parameter.ndim == 1
-        else torch.empty(parameter.shape).normal_(0, 0.04, generator=generator)
+        else torch.empty(parameter.shape).normal_(0, INITIAL_WIDTH, generator=generator)
         for name, parameter in network.named_parameters()
     }
     network.load_state_dict(weights, assign=True)
@@ -169,6 +170,23 @@ def batched_seconds(peer: Qwen3ForCausalLM, prompt: Sequence[int], negative: Seq
     return (time.perf_counter() - start) / CODES
 
 
+def int8_accuracy(full: Qwen3, int8: Qwen3, texts: int = 8, tokens: int = 32) -> dict[str, object]:
+    """How far the logits of the codes move, and how often the best code stays among the five best."""
+    ids = torch.randint(FIRST_CODE, (texts, 1, tokens), generator=torch.Generator().manual_seed(2))
+
+    def logits_of(network: Qwen3) -> Tensor:
+        stop, device = FIRST_CODE + CODE_COUNT, torch.device("cpu")
+        head = logits_head(network.embed_tokens, FIRST_CODE, stop, dtype=torch.float32, device=device)
+        return torch.cat([head(network(text, torch.float32)[0]) for text in ids])
+
+    expected, logits = logits_of(full), logits_of(int8)
+    best = expected.argmax(-1, keepdim=True)
+    return {
+        "logits_relative_error": ((logits - expected).norm() / expected.norm()).item(),
+        "best_in_top_5": (logits.topk(5).indices == best).any(-1).float().mean().item(),
+    }
+
+
 def interleaved(runs: dict[str, Callable[[], float]], options: Options) -> dict[str, float]:
     """Medians of what the runs report, taken in turn."""
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -209,6 +227,8 @@ def main() -> None:
             "batched_peer_seconds": medians["batched"],
             "batched_ratio": medians["ours"] / medians["batched"],
         }
+    if options.case == "int8":
+        extra |= int8_accuracy(full, ours)
     result = Result(
         name="planner",
         case=options.case,

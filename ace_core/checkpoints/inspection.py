@@ -69,7 +69,9 @@ class Uninitialised:
         def reset_parameters(self) -> None:
             """Leave the parameters as allocated."""
 
-    RMSNorm = nn.RMSNorm
+    class RMSNorm(nn.RMSNorm):
+        def reset_parameters(self) -> None:
+            """Leave the parameters as allocated."""
 
 
 class Parameter(NamedTuple):

@@ -86,8 +86,11 @@ def build_network(source: WeightSource[Network], *, ops: Ops, dtype: torch.dtype
     with torch.inference_mode(False):
         layers = Uninitialised if ops is nn else ops
         network = source.network(source.config, ops=layers, dtype=_storage_dtype(dtype), device="meta")
-        network.load_state_dict(load_state_dict(source, dtype), strict=True, assign=True)
-        return network.eval().requires_grad_(False)
+        modules = dict(network.named_modules())
+        for name, tensor in load_state_dict(source, dtype).items():  # the inspection has matched all names and shapes
+            path, _, leaf = name.rpartition(".")
+            setattr(modules[path], leaf, nn.Parameter(tensor, requires_grad=False))
+        return network.eval()
 
 
 def check_finite(tensor: Tensor, name: str, path: Path) -> None:
@@ -127,7 +130,7 @@ def _stored_tensors(source: WeightSource[Network]) -> Iterator[tuple[str, Tensor
             tensor = read(entry.tensor)
             if entry.gain is not None:
                 tensor = fuse_weight_norm(tensor, read(entry.gain))
-            yield name, tensor.reshape(entry.shape)
+            yield name, tensor if tensor.shape == entry.shape else tensor.reshape(entry.shape)
 
 
 def _storage_dtype(dtype: torch.dtype) -> torch.dtype:
