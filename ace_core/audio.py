@@ -38,6 +38,11 @@ def sample_count(duration_seconds: float) -> int:
     return min(int(duration_seconds * SAMPLE_RATE), latent_frames(duration_seconds) * SAMPLES_PER_FRAME)
 
 
+def source_frames(samples: int) -> int:
+    """Latent frames that hold this many samples: rounded up, at least 128."""
+    return max(MIN_LATENT_FRAMES, -(-samples // SAMPLES_PER_FRAME))
+
+
 def code_count(duration_seconds: float) -> int:
     """Audio codes that cover a duration: 5 a second, rounded down."""
     return int(duration_seconds * CODE_RATE)

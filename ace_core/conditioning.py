@@ -1,7 +1,7 @@
 """From song plans to what the sampler needs: prompts, token ids, encoder states, source latents and generation mask.
 
 Follows `AceStepHandler.prepare_batch_data` and `prepare_condition` of the official code for text to music, with and
-without audio codes.
+without audio codes; `editing` does the same for tasks with source audio.
 
 Traps:
 - The lyric branch is a table lookup in the text encoder; only the caption runs through its layers.
@@ -12,6 +12,7 @@ Traps:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -51,6 +52,22 @@ class LateConditions(NamedTuple):
     from_share: float
 
 
+class SourceUse(NamedTuple):
+    """How source audio takes part in the denoising itself.
+
+    Attributes:
+        latents: of the source [T, 64], float32.
+        noise_strength: 0 starts from noise; c starts at the level nearest to 1 - c, from the source with that noise.
+        injected_share: in the first round(steps * share) steps, what the mask keeps is set back to the source.
+        crossfade_frames: frames beside what is generated over which the result turns into the source; 0 keeps it.
+    """
+
+    latents: Tensor
+    noise_strength: float
+    injected_share: float
+    crossfade_frames: int
+
+
 class SongConditions(NamedTuple):
     """Everything the sampler needs to know about one song, on the CPU.
 
@@ -60,6 +77,7 @@ class SongConditions(NamedTuple):
         mask: 1 where the model generates, 0 where it keeps the source [T], float32.
         sample_count: samples of the finished song; the decoded waveform is cropped to it.
         late: conditions of the last steps, None where all steps share the same.
+        source_use: None where the source is a condition and nothing more.
     """
 
     packed: Tensor
@@ -67,6 +85,7 @@ class SongConditions(NamedTuple):
     mask: Tensor
     sample_count: int
     late: LateConditions | None = None
+    source_use: SourceUse | None = None
 
     def __repr__(self) -> str:
         return f"SongConditions(tokens={len(self.packed)}, frames={len(self.source)}, samples={self.sample_count})"
@@ -83,10 +102,17 @@ def tokenize_song(tokenizer: TextTokenizer, blueprint: Blueprint, *, follow_code
     """
     duration = resolved_duration(blueprint)
     instruction = task_instruction("cover" if blueprint.audio_codes is not None and follow_codes else "text2music")
-    caption_ids = tokenizer.encode_prompt(caption_prompt(blueprint, instruction, duration_seconds=duration.seconds))
+    return tokenize_prompts(tokenizer, blueprint, instruction, duration.seconds, duration.note)
+
+
+def tokenize_prompts(
+    tokenizer: TextTokenizer, blueprint: Blueprint, instruction: str, duration_seconds: float, note: str | None
+) -> SongPrompt:
+    """Write and tokenize both prompts with a task's instruction; see `tokenize_song`."""
+    caption_ids = tokenizer.encode_prompt(caption_prompt(blueprint, instruction, duration_seconds=duration_seconds))
     lyric_ids = tokenizer.encode_prompt(lyric_prompt(blueprint))
     check_token_counts(len(caption_ids), len(lyric_ids))
-    return SongPrompt(tuple(caption_ids), tuple(lyric_ids), duration.seconds, duration.note)
+    return SongPrompt(tuple(caption_ids), tuple(lyric_ids), duration_seconds, note)
 
 
 def encode_text(
@@ -111,16 +137,18 @@ def encode_conditions(
     *,
     device: torch.device,
     dtype: torch.dtype,
+    references: Sequence[Tensor] = (),
     attention: AttentionFunction = scaled_dot_product_attention,
 ) -> Tensor:
-    """Packed conditions [L, condition_size] of one song without reference audio, on the CPU.
+    """Packed conditions [L, condition_size] of one song, on the CPU.
 
     Args:
         silence: the checkpoint's silence latent [1, T, 64]; its first 30 s stand for "no reference".
+        references: latents of reference audio, each [750, 64].
     """
-    reference = silence[0, :TIMBRE_FRAMES].to(device, dtype)
+    timbres = [reference.to(device, dtype) for reference in references or (silence[0, :TIMBRE_FRAMES],)]
     caption, lyrics = text.caption.to(device, dtype), text.lyrics.to(device, dtype)
-    packed: Tensor = condition_encoder(caption, lyrics, [reference], attention)
+    packed: Tensor = condition_encoder(caption, lyrics, timbres, attention)
     return packed.cpu()
 
 

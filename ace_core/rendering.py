@@ -1,24 +1,39 @@
 """From conditions to latents: songs that need the same steps run together.
 
 Songs of one batch may differ in length. Those of equal length share a run; the network's positions and the noise depend
-on the number of frames, so padding would change a song. Songs whose conditions change on the way share a run if they
-change at the same step.
+on the number of frames, so padding would change a song. Songs whose conditions change on the way, or that start from
+their source instead of noise, share a run if they do so at the same step.
+
+A source is held as in the official repaint: after the update of a step, what the mask keeps is set back to the source
+at that step's level, with the noise the run began with; the result then fades into the source beside the mask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .audio import LATENT_FRAME_RATE
 from .conditioning import SongConditions
 from .models.dit import DiT, DiTConfig, DiTRun
 from .models.layers import AttentionFunction, scaled_dot_product_attention
 from .progress import Progress
-from .sampling.denoise import Predict, denoise, initial_latents
-from .sampling.noise import initial_noise
+from .sampling.denoise import AfterStep, Predict, denoise
+from .sampling.noise import Variation, initial_noise, varied_noise
 from .sampling.settings import SamplerSettings
+from .sampling.solvers import add_noise
+
+
+class _Group(NamedTuple):
+    """What songs must share to run together: latent frames, the settings' first step for them, the step of a switch."""
+
+    frames: int
+    first_step: int
+    switch_step: int
 
 
 def render_latents(
@@ -30,6 +45,7 @@ def render_latents(
     device: torch.device,
     dtype: torch.dtype,
     start_latents: Sequence[Tensor] | None = None,
+    variation: Variation | None = None,
     attention: AttentionFunction = scaled_dot_product_attention,
     on_progress: Progress | None = None,
 ) -> list[Tensor]:
@@ -40,36 +56,114 @@ def render_latents(
         seeds: one an item.
         device, dtype: what the network runs on and in.
         start_latents: latents [T, 64] of each song to start from; the first time step says how noisy they become.
+        variation: other seeds to mix in.
         on_progress: called after each step with (steps done, steps in all).
 
     Returns:
         Clean latents [T_i, 64] of each song, float32 on the CPU.
 
     Raises:
-        ValueError: latents of another length than their song, or a result that is NaN, infinite or silent.
+        ValueError: start latents of another number or length than the songs, or for a song that starts from its
+            source; a variation with other than one seed an item; a result that is NaN, infinite or silent.
     """
-    groups: dict[tuple[int, int], list[int]] = {}
+    if start_latents is not None:
+        _check_start_latents(start_latents, songs)
+    groups: dict[_Group, list[int]] = {}
     for item, song in enumerate(songs):
-        groups.setdefault((len(song.source), _switch_step(song, settings.steps)), []).append(item)
+        groups.setdefault(_group(song, settings), []).append(item)
+    total_steps = sum(settings.steps - group.first_step for group in groups)
+    steps_done = 0
     results: dict[int, Tensor] = {}
 
-    for group, ((frames, switch_step), items) in enumerate(groups.items()):
+    for group, items in groups.items():
         group_songs = [songs[item] for item in items]
         group_seeds = [seeds[item] for item in items]
-        x = initial_noise(group_seeds, frames).to(device)
-        if start_latents is not None:
-            given = torch.stack([start_latents[item] for item in items])
-            x = initial_latents(x, given, settings.time_points[0].t)
-        predict = _velocity_function(dit, group_songs, settings, switch_step, device, dtype, attention)
-        report = _shifted(on_progress, group * settings.steps, len(groups) * settings.steps)
-        latents = denoise(predict, x, settings, item_seeds=group_seeds, on_progress=report)
-        results.update(zip(items, latents.cpu(), strict=True))
+        group_settings = replace(settings, timesteps=settings.timesteps[group.first_step :])
+        noise = initial_noise(group_seeds, group.frames)
+        if variation is not None:
+            noise = varied_noise(noise, variation._replace(seeds=tuple(variation.seeds[item] for item in items)))
+        x = noise = noise.to(device)
+        given = None
+        if group.first_step:
+            given = [song.source_use.latents for song in group_songs if song.source_use is not None]
+        elif start_latents is not None:
+            given = [start_latents[item] for item in items]
+        if given is not None:
+            x = add_noise(torch.stack(given).to(x), noise, group_settings.time_points[0].t)
+        latents = denoise(
+            _velocity_function(dit, group_songs, group_settings, group.switch_step, device, dtype, attention),
+            x,
+            group_settings,
+            item_seeds=group_seeds,
+            after_step=_source_holder(group_songs, noise, group_settings.steps),
+            on_progress=_shifted(on_progress, steps_done, total_steps),
+        )
+        steps_done += group_settings.steps
+        for item, song, result in zip(items, group_songs, latents.cpu(), strict=True):
+            results[item] = _faded_into_source(result, song)
     return [results[item] for item in range(len(songs))]
 
 
-def _switch_step(song: SongConditions, steps: int) -> int:
-    """First step that runs with the song's late conditions."""
-    return steps if song.late is None else int(steps * song.late.from_share)
+def _group(song: SongConditions, settings: SamplerSettings) -> _Group:
+    first_step = 0
+    if song.source_use is not None and song.source_use.noise_strength:
+        level = 1 - song.source_use.noise_strength
+        first_step = min(range(settings.steps), key=lambda step: abs(settings.timesteps[step] - level))
+    steps = settings.steps - first_step
+    switch_step = steps if song.late is None else int(steps * song.late.from_share)
+    return _Group(len(song.source), first_step, switch_step)
+
+
+def _source_holder(songs: Sequence[SongConditions], noise: Tensor, steps: int) -> AfterStep | None:
+    """What sets the kept frames of each song back to its source while its share of the steps lasts."""
+    uses = [song.source_use for song in songs]
+    held_steps = [round(steps * use.injected_share) if use else 0 for use in uses]
+    if not any(held_steps):
+        return None
+    sources = torch.stack([use.latents if use else song.source for song, use in zip(songs, uses, strict=True)]).to(
+        noise
+    )
+    kept = torch.stack([song.mask == 0 for song in songs])[:, :, None].to(noise.device)
+    last_steps = torch.tensor(held_steps, device=noise.device)[:, None, None]
+
+    def hold(x: Tensor, step: int, level: float) -> Tensor:
+        return torch.where(kept & (last_steps > step), add_noise(sources, noise, level).to(x), x)
+
+    return hold
+
+
+def _faded_into_source(latents: Tensor, song: SongConditions) -> Tensor:
+    """The result [T, 64] where the mask generates, the source elsewhere, a linear fade beside the border."""
+    if song.source_use is None or not song.source_use.crossfade_frames:
+        return latents
+    distance = torch.minimum(_frames_since(song.mask), _frames_since(song.mask.flip(0)).flip(0))
+    share = (1 - distance / (song.source_use.crossfade_frames + 1)).clamp(min=0)[:, None]
+    return torch.where(share == 0, song.source_use.latents, song.source_use.latents.lerp(latents, share))
+
+
+def _frames_since(mask: Tensor) -> Tensor:
+    """How many frames ago the mask [T] was last 1; more than T where it never was."""
+    frame = torch.arange(len(mask))
+    last: Tensor = torch.where(mask == 1, frame, -2 * len(mask)).cummax(dim=0).values
+    return frame - last
+
+
+def _check_start_latents(start_latents: Sequence[Tensor], songs: Sequence[SongConditions]) -> None:
+    if len(start_latents) != len(songs):
+        raise ValueError(f"got {len(start_latents)} latents to start from for {len(songs)} songs: give one for each")
+    for item, (latents, song) in enumerate(zip(start_latents, songs, strict=True), 1):
+        if song.source_use is not None and song.source_use.noise_strength:
+            raise ValueError(
+                f"song {item} of {len(songs)} starts from its source (noise strength "
+                f"{song.source_use.noise_strength:g}) and from connected latents: choose one of the two"
+            )
+        given, wanted = len(latents), len(song.source)
+        if given != wanted:
+            raise ValueError(
+                f"the latents to start song {item} of {len(songs)} from have {given} frames "
+                f"({given / LATENT_FRAME_RATE:g} s), but the song has {wanted} ({wanted / LATENT_FRAME_RATE:g} s): "
+                "give both the same duration"
+            )
 
 
 def _velocity_function(

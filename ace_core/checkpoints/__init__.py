@@ -16,7 +16,7 @@ from .inspection import (
 )
 from .loading import build_network, load_state_dict, weight_key
 from .silence import compute_silence, load_silence, silence_frames
-from .tokenizer import TextTokenizer, find_tokenizer, load_tokenizer
+from .tokenizer import TextTokenizer, find_tokenizer, load_tokenizer, tokenizer_files
 
 __all__ = [
     "CheckpointError",
@@ -35,5 +35,6 @@ __all__ = [
     "load_state_dict",
     "load_tokenizer",
     "silence_frames",
+    "tokenizer_files",
     "weight_key",
 ]

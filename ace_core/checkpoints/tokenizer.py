@@ -56,6 +56,8 @@ SPECIAL_TOKENS = (
     "</think>",
 )
 
+_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
+
 # How Qwen2 and later cut text before BPE: contractions, words with one leading symbol, single digits, runs of symbols
 # with the newlines after them, newlines, spaces.
 _WORDS = (
@@ -134,10 +136,9 @@ def find_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
     Raises:
         CheckpointError: the tokenizer found has ids beyond the embedding.
     """
-    folder = weights if weights.is_dir() else weights.parent
-    for candidate in (folder, folder.parent / "tokenizer"):
-        if has_tokenizer(candidate):
-            tokenizer = load_tokenizer(candidate)
+    for folder in _own_folders(weights):
+        if has_tokenizer(folder):
+            tokenizer = load_tokenizer(folder)
             if tokenizer.size == rows:
                 return tokenizer
     tokenizer = load_tokenizer(bundled)
@@ -147,6 +148,12 @@ def find_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
             "model's own tokenizer.json beside it."
         )
     return tokenizer
+
+
+def tokenizer_files(weights: Path, bundled: Path) -> tuple[Path, ...]:
+    """Every file there is that `find_tokenizer` may read; when one changes, comes or goes, its result may change."""
+    folders = (*_own_folders(weights), bundled)
+    return tuple(folder / name for folder in folders for name in _FILES if (folder / name).is_file())
 
 
 def word_splitter() -> pre_tokenizers.PreTokenizer:
@@ -162,6 +169,11 @@ def word_splitter() -> pre_tokenizers.PreTokenizer:
 def added_tokens() -> list[AddedToken]:
     """`SPECIAL_TOKENS` as the tokenizers library adds them: matched literally, before normalisation."""
     return [AddedToken(token, special=token.startswith("<|"), normalized=False) for token in SPECIAL_TOKENS]
+
+
+def _own_folders(weights: Path) -> tuple[Path, Path]:
+    folder = weights if weights.is_dir() else weights.parent
+    return folder, folder.parent / "tokenizer"
 
 
 def _from_vocabulary(folder: Path) -> Tokenizer:

@@ -19,6 +19,11 @@ class Constraint(Protocol):
         """Whether nothing more is to be generated."""
         ...
 
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable of a few allowed ids is taken, whatever the sampling parameters; not with masks."""
+        ...
+
     def allowed(self) -> tuple[int, ...] | Tensor:
         """Ids that may come next, at least one.
 

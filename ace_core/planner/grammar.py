@@ -7,14 +7,14 @@ Field names are forced, values of closed fields come from prefix trees over the 
 what is fixed beforehand is forced, and caption, genres and lyrics are free text under the masks of `text_tokens`. One
 object holds the state of one sequence.
 
-Field order, legal values and the tokens of names are the published processor's. Where ours differs, and why:
+Field order, legal values and the tokens of names are the published processor's, and like there the language is not
+sampled: the most probable one is taken. Where ours differs, and why:
 
 * A caption goes on after a newline with an indented word or ends with the next field's first token. The published
   processor looks at the most probable token, then lets anything be sampled, and can lose the duration that way.
 * A field that the user fixed is forced in YAML's spelling, which the model saw in training: the language `no` is
   `'no'`. Where the language is open both spellings are legal.
 * A caption ends within `CAPTION_TOKENS`, because the renderer reads 256 tokens, metadata included.
-* The language is sampled like any other value; the published processor takes the most probable one.
 * After the last value of a plan nothing follows. The published processor ends it with the stop token.
 
 Traps:
@@ -127,7 +127,8 @@ def plan_constraint(
             parts += [_Forced(forced), _FreeValue(tokens, name, next_name, grammar.after_line[following])]
             forced = []
         else:
-            parts += [_Forced(forced), _Choice(_tree(grammar, name, max_duration_seconds))]
+            tree = _tree(grammar, name, max_duration_seconds)
+            parts += [_Forced(forced), _Choice(tree, greedy=name == "language")]
             forced = [*next_name]
     if with_lyrics:
         parts += [_Forced([*forced, THINK_END]), _Lyrics(tokens)]
@@ -147,6 +148,12 @@ class PlanConstraint:
     def finished(self) -> bool:
         """Whether nothing more is to be generated."""
         return not self._parts
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable of the allowed ids is taken instead of a sampled one."""
+        part = self._parts[0]
+        return isinstance(part, _Choice) and part.greedy
 
     def allowed(self) -> tuple[int, ...] | Tensor:
         """Ids that may come next, or a shared mask over all text ids."""
@@ -190,9 +197,10 @@ class _Forced:
 class _Choice:
     """One value of a tree, with its newline."""
 
-    def __init__(self, tree: Node) -> None:
+    def __init__(self, tree: Node, *, greedy: bool) -> None:
         self.max_tokens = tree.depth
         self.ended = False
+        self.greedy = greedy
         self._node = tree
 
     def allowed(self) -> tuple[int, ...]:

@@ -107,6 +107,7 @@ class _Sequence:
         self.tokens: list[int] = []
         self.unfed: list[int] = []
         self.allowed: tuple[int, ...] | Tensor = ()
+        self.greedy = False
         self._constraint = constraint
         self._max_tokens = max_tokens
 
@@ -124,6 +125,7 @@ class _Sequence:
         while not self.ended:
             self.allowed = self._constraint.allowed()
             if isinstance(self.allowed, Tensor) or len(self.allowed) > 1:
+                self.greedy = self._constraint.greedy
                 return
             self.take(self.allowed[0])
 
@@ -154,7 +156,8 @@ class _TextSampler:
             else:
                 ids = torch.tensor(allowed, device=self._device)
                 logits = linear(hidden[place, None], self._lm.embed(ids, self._dtype)).float()
-                chosen[place] = allowed[self._choose(logits, [sequence], ids)[0]]
+                column = int(logits.argmax()) if sequence.greedy else self._choose(logits, [sequence], ids)[0]
+                chosen[place] = allowed[column]
         for rows, members in free.items():
             places = [place for place, _, _ in members]
             logits = self._head(rows)(hidden[places])

@@ -19,12 +19,11 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..audio import LATENT_FRAME_RATE
 from ..progress import Progress
 from .guidance import GuidanceMethod, Guided, guide
 from .noise import step_noise
 from .settings import SamplerSettings
-from .solvers import add_noise, euler_step, sde_step
+from .solvers import euler_step, sde_step
 
 MIN_CHANGE_OVER_TIME = 1e-6
 
@@ -32,29 +31,8 @@ Predict: TypeAlias = Callable[[Tensor, int, bool], tuple[Tensor, "Tensor | None"
 """``predict(x, index, guided)``: velocities of noisy latents ``[B, T, 64]`` at level `index` of the settings' time
 steps, with the conditions and, if `guided`, without any."""
 
-
-def initial_latents(noise: Tensor, latents: Tensor, level: float) -> Tensor:
-    """Existing latents taken back to a level of noise, the start of a run with denoise below 1.
-
-    Args:
-        noise: ``[B, T, 64]``.
-        latents: ``[B, T, 64]``, or ``[1, T, 64]`` for all items.
-        level: the first of the run's time steps; at 1 the latents vanish.
-
-    Raises:
-        ValueError: the latents have another length, or another number of items than 1 or B.
-    """
-    frames, given_frames = noise.shape[1], latents.shape[1]
-    if given_frames != frames:
-        raise ValueError(
-            f"the latents to start from have {given_frames} frames ({given_frames / LATENT_FRAME_RATE:g} s), but the "
-            f"song has {frames} ({frames / LATENT_FRAME_RATE:g} s): give both the same duration"
-        )
-    if latents.shape[0] not in (1, noise.shape[0]):
-        raise ValueError(
-            f"got {latents.shape[0]} latents to start from for a batch of {noise.shape[0]}: give 1 or as many"
-        )
-    return add_noise(latents.to(noise), noise, level)
+AfterStep: TypeAlias = Callable[[Tensor, int, float], Tensor]
+"""``after_step(x, step, level)``: what becomes of the latents ``[B, T, 64]`` that a step has brought to a level."""
 
 
 def denoise(
@@ -63,6 +41,7 @@ def denoise(
     settings: SamplerSettings,
     *,
     item_seeds: Sequence[int],
+    after_step: AfterStep | None = None,
     on_progress: Progress | None = None,
 ) -> Tensor:
     """Run every step and return clean latents, float32 ``[B, T, 64]``.
@@ -70,9 +49,10 @@ def denoise(
     Args:
         predict: the network with its conditions; see `Predict`. It gets latents in the loop's dtype and may answer in
             its own.
-        x: noisy latents ``[B, T, 64]`` at the first level: noise, or `initial_latents`.
+        x: noisy latents ``[B, T, 64]`` at the first level: noise, or latents with noise added.
         settings: the run.
         item_seeds: one for each item; only the "sde" solver draws from them.
+        after_step: changes the latents after each step's update; see `AfterStep`.
         on_progress: called after each step with (steps done, steps).
 
     Raises:
@@ -98,6 +78,8 @@ def denoise(
             estimate = euler_step(x, velocity, t, t_next)
             velocity_next, _ = _velocity(predict, estimate, step + 1, levels[step + 1], settings, corrector, None)
             x = euler_step(x, (velocity + velocity_next) / 2, t, t_next)
+        if after_step is not None:
+            x = after_step(x, step, settings.time_points[step + 1].t)
         if on_progress is not None:
             on_progress(step + 1, settings.steps)
 

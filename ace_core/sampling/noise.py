@@ -13,7 +13,9 @@ Traps:
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,6 +58,29 @@ def initial_noise(
         dtype: what the numbers are drawn in. The official code uses the model's device and dtype.
     """
     return torch.stack([_item_noise(seed, frames, torch.device(device), dtype) for seed in seeds]).float()
+
+
+class Variation(NamedTuple):
+    """A retake: noise of other seeds mixed in. `strength` 0 is the song itself, 1 the song of the other seeds."""
+
+    seeds: tuple[int, ...]
+    strength: float
+
+
+def varied_noise(noise: Tensor, variation: Variation) -> Tensor:
+    """Noise ``[B, T, 64]`` turned towards the noise of a variation; it stays standard normal.
+
+    Follows the official `retake` (a rotation by strength * 90 degrees), with seeds of each item.
+
+    Raises:
+        ValueError: a strength outside 0..1, or not one seed for each item.
+    """
+    if not 0 <= variation.strength <= 1:
+        raise ValueError(f"the variation strength must be 0 to 1, got {variation.strength:g}")
+    if len(variation.seeds) != len(noise):
+        raise ValueError(f"got {len(variation.seeds)} variation seeds for a batch of {len(noise)}")
+    angle = variation.strength * math.pi / 2
+    return noise * math.cos(angle) + initial_noise(variation.seeds, noise.shape[1]).to(noise) * math.sin(angle)
 
 
 def step_noise(seeds: Sequence[int], step: int, frames: int) -> Tensor:
