@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from automation.chromium import INSTALL_COMMAND, find_chromium
+from automation.debian_music import FETCH_COMMAND, FILES, find_music
 from automation.host_process import PREPARED_HOST, find_comfyui
 
 ROOT = Path(__file__).resolve().parent
@@ -124,6 +125,13 @@ def prepare_browser() -> None:
         call([*INSTALL_COMMAND.split(), "--no-install-recommends", "-q"])
 
 
+def prepare_music() -> None:
+    """Fetch encoded music from Debian's archive where that is possible; elsewhere the test that needs it says so."""
+    if len(find_music()) < len(FILES) and shutil.which("apt-get") and os.geteuid() == 0:
+        say(FETCH_COMMAND)
+        subprocess.run(["sh", "-c", FETCH_COMMAND], cwd=ROOT, stdout=sys.stderr, check=False)
+
+
 def run_python(*arguments: str | Path, directory: Path | None = None) -> int:
     """Run the virtual environment's Python; returns its exit status."""
     process = subprocess.Popen([VENV_PYTHON, *arguments], cwd=directory)
@@ -159,6 +167,8 @@ def test(names: Sequence[str], pytest_arguments: Sequence[str]) -> int:
         fail(f"there is no step {unknown[0]!r}; the steps are {', '.join(STEPS)} and all")
     if not {"host", "browser", "gpu"}.isdisjoint(steps):
         prepare_host()
+    if "host" in steps:
+        prepare_music()
     if "browser" in steps:
         prepare_browser()
     return run_steps(steps, pytest_arguments)

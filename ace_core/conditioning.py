@@ -78,6 +78,7 @@ class SongConditions(NamedTuple):
         sample_count: samples of the finished song; the decoded waveform is cropped to it.
         late: conditions of the last steps, None where all steps share the same.
         source_use: None where the source is a condition and nothing more.
+        lyric_ids: tokens of the lyric prompt, whose conditions come first in `packed`.
     """
 
     packed: Tensor
@@ -86,6 +87,7 @@ class SongConditions(NamedTuple):
     sample_count: int
     late: LateConditions | None = None
     source_use: SourceUse | None = None
+    lyric_ids: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"SongConditions(tokens={len(self.packed)}, frames={len(self.source)}, samples={self.sample_count})"
@@ -164,13 +166,21 @@ def song_conditions(
     """Join conditions with the context of text to music.
 
     Args:
-        hints: latents of the audio codes [N, 64]; cropped to the song's length, or continued with silence.
+        hints: latents of the audio codes [N, 64]; cropped to the song's length, or continued with silence from its
+            beginning.
         packed_without_codes: conditions that do not ask to follow the codes; needed for a strength below 1.
         codes_strength: share of the steps that follow the codes (0..1); the others see silence instead. A hard
             switch, as in the official `audio_cover_strength`.
     """
     frames = latent_frames(prompt.duration_seconds)
     empty = silence_frames(silence, frames)[0].float()
-    source = empty if hints is None else torch.cat((hints[:frames], empty[len(hints) :]))
+    source = empty if hints is None else torch.cat((hints, empty[: max(0, frames - len(hints))]))[:frames]
     late = None if packed_without_codes is None else LateConditions(packed_without_codes, empty, codes_strength)
-    return SongConditions(packed, source, torch.ones(frames), sample_count(prompt.duration_seconds), late)
+    return SongConditions(
+        packed,
+        source,
+        torch.ones(frames),
+        sample_count(prompt.duration_seconds),
+        late,
+        lyric_ids=prompt.lyric_ids,
+    )

@@ -15,8 +15,11 @@ decided here, in two steps: a builder (`cover_task`, `repaint_task`, ...) turns 
 
 Traps:
 - Masks are 0 and 1. The official "auto" value 2 collapses to 1 there, so its masks do nothing.
-- A source is as long as its last begun latent frame; the song is cropped to the source's samples after decoding.
+- A source is as long as its last begun latent frame; the song is cropped to the source's samples after decoding. The
+  official code drops a frame that is not full.
+- A source below 128 frames is continued with the first frames of silence, and its codes are those of all 128 frames.
 - What makes room for new music (`extend_task`) is silence inside the mask, never encoded zeros.
+- "conservative" holds the last step too, so nothing is left for its cross-fade of latents to fade.
 """
 
 from __future__ import annotations
@@ -105,7 +108,7 @@ class SongTask(NamedTuple):
 
 
 def source_waveforms(waveform: Tensor | None, sample_rate: int, *, max_seconds: float = MAX_DURATION_SECONDS) -> Tensor:
-    """Audio of a user as the VAE hears it: [B, C, N] at any rate -> float32 [B, 2, N'] at 48 kHz within -1..1.
+    """Audio of a user as the tasks take it: [B, C, N] at any rate -> float32 [B, 2, N'] at 48 kHz.
 
     Raises:
         ValueError: none, broken, silent, surround, shorter than 1 s or longer than `max_seconds`.
@@ -115,16 +118,16 @@ def source_waveforms(waveform: Tensor | None, sample_rate: int, *, max_seconds: 
     if seconds < MIN_SOURCE_SECONDS:
         raise ValueError(f"the audio lasts {seconds:.3g} s: give {MIN_SOURCE_SECONDS} s or more")
     if seconds > max_seconds:
-        raise ValueError(f"the audio lasts {seconds:.1f} s and the model hears {max_seconds:g} s: cut it")
+        raise ValueError(f"the audio lasts {seconds:.2f} s and the model hears {max_seconds:g} s at most: cut it")
     silent = silent_items(waveform)
     if any(silent):
         raise ValueError(f"item {silent.index(True) + 1} of {len(silent)} of the audio is silent: nothing to work with")
-    return resample(waveform, sample_rate).clamp(-1, 1)
+    return resample(waveform, sample_rate)
 
 
 def whole_frames(waveform: Tensor) -> Tensor:
-    """Samples [..., N] continued with zeros to the end of the last begun latent frame."""
-    return functional.pad(waveform, (0, -waveform.shape[-1] % SAMPLES_PER_FRAME))
+    """Samples [..., N] as the VAE hears them: within -1..1, with zeros to the end of the last begun latent frame."""
+    return functional.pad(waveform.clamp(-1, 1), (0, -waveform.shape[-1] % SAMPLES_PER_FRAME))
 
 
 def check_task(task: Task, kind: CheckpointKind, model_name: str) -> None:
@@ -190,7 +193,7 @@ def repaint_task(
         "repaint",
         latents,
         samples,
-        regions=_frame_spans(spans, len(latents)),
+        regions=_frame_spans(spans, samples),
         injected_share=1 - freedom,
         crossfade_frames=round(REPAINT_CROSSFADE_FRAMES * (1 - freedom)),
         splice=Splice(waveform, 0, generated, round(fade_seconds * SAMPLE_RATE)),
@@ -226,7 +229,8 @@ def extend_window(
         context_seconds: how much of the recording the model hears; 0 for all that fits into 600 s.
 
     Raises:
-        ValueError: nothing to add; more than a window holds; both sides of a recording that does not fit whole.
+        ValueError: nothing to add; more than a window holds; a context below 30 s; both sides of a recording of which
+            the model would hear a part only.
     """
     if min(before_seconds, after_seconds, context_seconds) < 0:
         raise ValueError(
@@ -238,18 +242,23 @@ def extend_window(
         raise ValueError("there is nothing to add: give seconds before or after the audio")
     samples = waveform.shape[-1]
     total = before + samples + after
-    room = MAX_DURATION_SECONDS * SAMPLE_RATE - before - after
-    context = min(samples, room, round(context_seconds * SAMPLE_RATE) or samples)
-    if context < min(samples, EXTEND_CONTEXT_SECONDS * SAMPLE_RATE):
+    least_context = min(samples, EXTEND_CONTEXT_SECONDS * SAMPLE_RATE)
+    wanted_context = min(samples, round(context_seconds * SAMPLE_RATE) or samples)
+    if wanted_context < least_context:
+        raise ValueError(
+            f"the context must be {EXTEND_CONTEXT_SECONDS} s or more, or 0 for all that fits, got {context_seconds:g} s"
+        )
+    context = min(wanted_context, MAX_DURATION_SECONDS * SAMPLE_RATE - before - after)
+    if context < least_context:
         raise ValueError(
             f"{before_seconds + after_seconds:g} s are too much for one extension, which renders at most "
-            f"{MAX_DURATION_SECONDS} s with at least {EXTEND_CONTEXT_SECONDS} s of the audio (or all of it): extend "
-            "by less, and the result again; got a context of " + f"{context_seconds:g} s"
+            f"{MAX_DURATION_SECONDS} s with {least_context / SAMPLE_RATE:g} s of the audio among them: extend by less, "
+            "and the result again"
         )
     if before and after and context < samples:
         raise ValueError(
-            f"{samples / SAMPLE_RATE:g} s of audio with {before_seconds:g} s before and {after_seconds:g} s after do "
-            f"not fit into one window of {MAX_DURATION_SECONDS} s: extend one side, then the result's other side"
+            f"to extend both sides the model must hear all {samples / SAMPLE_RATE:g} s of the audio, and with a limit "
+            f"of {context / SAMPLE_RATE:g} s it does not: extend one side, then the result's other side"
         )
     original = functional.pad(waveform, (before, after))
     new = []
@@ -270,7 +279,7 @@ def extend_task(latents: Tensor, window: ExtendWindow) -> SongTask:
     spans = []
     for start, end in window.new:
         first, last = start - window.start, end - window.start
-        spans.append(FrameSpan(first // SAMPLES_PER_FRAME, min(len(latents), -(-last // SAMPLES_PER_FRAME))))
+        spans.append(FrameSpan(first // SAMPLES_PER_FRAME, -(-last // SAMPLES_PER_FRAME)))
     return SongTask(
         "repaint",
         latents,
@@ -297,14 +306,16 @@ def track_task(
         regions: of lego: where the new track plays, in seconds; empty for the whole song.
 
     Raises:
-        ValueError: no track, too many, an unknown one, or regions outside the song.
+        ValueError: no track, too many, an unknown one, regions outside the song or for another task than lego.
     """
     if not tracks:
         raise ValueError(f"choose the track{'s' if task == 'complete' else ''} to {task}")
-    names = tuple(normalize_track(track) for track in tracks)
-    task_instruction(task, names)
+    if regions and task != "lego":
+        raise ValueError(f"{task} works on the whole song, only lego takes regions, got {len(regions)}")
+    names = tuple(dict.fromkeys(normalize_track(track) for track in tracks))
+    task_instruction(task, names)  # refuses several tracks where one is allowed
     spans = within(regions, sample_count / SAMPLE_RATE) if regions else ()
-    return SongTask(task, latents, sample_count, regions=_frame_spans(spans, len(latents)), tracks=names)
+    return SongTask(task, latents, sample_count, regions=_frame_spans(spans, sample_count), tracks=names)
 
 
 def tokenize_task(
@@ -331,6 +342,16 @@ def tokenize_task(
     return tokenize_prompts(tokenizer, blueprint, instruction, task.duration_seconds, note)
 
 
+def source_latents(task: SongTask, silence: Tensor) -> Tensor:
+    """The source as the model sees it [T, 64], continued with silence where the song has more frames.
+
+    Args:
+        silence: the checkpoint's silence latent [1, T, 64].
+    """
+    missing = source_frames(task.sample_count) - len(task.latents)
+    return torch.cat((task.latents, silence_frames(silence, missing)[0].float()))
+
+
 def task_conditions(
     packed: Tensor,
     task: SongTask,
@@ -338,18 +359,20 @@ def task_conditions(
     *,
     structure: Tensor | None = None,
     packed_without_source: Tensor | None = None,
+    lyric_ids: tuple[int, ...] = (),
 ) -> SongConditions:
     """Conditions of a song whose task has a source.
 
     Args:
         packed: encoded prompts and timbre [L, condition_size].
         silence: the checkpoint's silence latent [1, T, 64].
-        structure: the source after the audio tokenizer and back [>= T, 64], where the task `follows_codes`.
-        packed_without_source: conditions with the text-to-music instruction; needed for a strength below 1.
+        structure: `source_latents` after the audio tokenizer and back [>= T, 64], where the task `follows_codes`.
+        packed_without_source: conditions with the text-to-music instruction, where the task's strength is below 1.
+        lyric_ids: of the prompt that `packed` was encoded from; without them the lyrics cannot be timed.
     """
-    frames = source_frames(task.sample_count)
+    clean = source_latents(task, silence)
+    frames = len(clean)
     empty = silence_frames(silence, frames)[0].float()
-    clean = torch.cat((task.latents, empty[len(task.latents) :]))
     mask = torch.ones(frames)
     if task.regions:
         mask.zero_()
@@ -358,14 +381,17 @@ def task_conditions(
     source = clean
     if task.follows_codes:
         assert structure is not None
-        source = torch.cat((structure[: len(task.latents)], empty[len(task.latents) :]))
+        source = structure[:frames]
     elif task.task == "repaint":
         source = torch.where(mask[:, None] == 1, empty, clean)
-    late = None if packed_without_source is None else LateConditions(packed_without_source, empty, task.strength)
+    late = None
+    if task.strength < 1:
+        assert packed_without_source is not None
+        late = LateConditions(packed_without_source, empty, task.strength)
     use = None
     if task.noise_strength or task.injected_share or task.crossfade_frames:
         use = SourceUse(clean, task.noise_strength, task.injected_share, task.crossfade_frames)
-    return SongConditions(packed, source, mask, task.sample_count, late, use)
+    return SongConditions(packed, source, mask, task.sample_count, late, use, lyric_ids)
 
 
 def _repaint_freedom(mode: RepaintMode, strength: float) -> float:
@@ -376,17 +402,19 @@ def _repaint_freedom(mode: RepaintMode, strength: float) -> float:
     return {"conservative": 0.0, "balanced": strength, "aggressive": 1.0}[mode]
 
 
-def _frame_spans(regions: Sequence[Region], frames: int) -> tuple[FrameSpan, ...]:
-    """Frames of regions by the published rule: both ends rounded down, one frame at least."""
+def _frame_spans(regions: Sequence[Region], samples: int) -> tuple[FrameSpan, ...]:
+    """Frames of regions of a song by the published rule: both ends rounded down, one frame at least.
+
+    A region up to the end of the song has the song's last frame, full or not.
+    """
+    frames = -(-samples // SAMPLES_PER_FRAME)
     spans = []
     for region_start, region_end in regions:
-        start = min(_frame(region_start), frames - 1)
-        spans.append(FrameSpan(start, min(frames, max(start + 1, _frame(region_end)))))
+        start = min(round(region_start * SAMPLE_RATE) // SAMPLES_PER_FRAME, frames - 1)
+        end_sample = round(region_end * SAMPLE_RATE)
+        end = frames if end_sample == samples else end_sample // SAMPLES_PER_FRAME
+        spans.append(FrameSpan(start, max(start + 1, end)))
     return tuple(spans)
-
-
-def _frame(seconds: float) -> int:
-    return round(seconds * SAMPLE_RATE) // SAMPLES_PER_FRAME
 
 
 def _check_share(what: str, value: float) -> None:

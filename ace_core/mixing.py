@@ -29,7 +29,7 @@ def mix(stems: Sequence[Tensor], channels: Sequence[Channel]) -> Tensor:
     A stem with one item serves all items of the others.
 
     Raises:
-        ValueError: no stem, every channel is muted, or stems with different numbers of items.
+        ValueError: no stem, every channel is muted, a pan outside -1..1, or stems with different numbers of items.
     """
     audible = [(stem, channel) for stem, channel in zip(stems, channels, strict=True) if not channel.mute]
     if not audible:
@@ -44,7 +44,13 @@ def mix(stems: Sequence[Tensor], channels: Sequence[Channel]) -> Tensor:
 
 
 def channel_gains(channel: Channel) -> Tensor:
-    """Factors for left and right [2]."""
+    """Factors for left and right [2].
+
+    Raises:
+        ValueError: a pan outside -1..1.
+    """
+    if not -1 <= channel.pan <= 1:
+        raise ValueError(f"pan must be -1 (left) to 1 (right), got {channel.pan:g}")
     balance = torch.tensor([min(1.0, 1 - channel.pan), min(1.0, 1 + channel.pan)])
     return balance * 10 ** (channel.gain_db / 20)
 

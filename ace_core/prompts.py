@@ -29,7 +29,8 @@ REPAINT_INSTRUCTION = "Repaint the mask area based on the given conditions:"
 
 CAPTION_TEMPLATE = "# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n{metas}<|endoftext|>\n"
 METAS_TEMPLATE = "- bpm: {bpm}\n- timesignature: {time_signature}\n- keyscale: {key}\n- duration: {seconds} seconds\n"
-LYRIC_TEMPLATE = "# Languages\n{language}\n\n# Lyric\n{lyrics}<|endoftext|>"
+LYRIC_HEADER_END = "\n\n# Lyric\n"
+LYRIC_TEMPLATE = "# Languages\n{language}" + LYRIC_HEADER_END + "{lyrics}<|endoftext|>"
 
 MISSING_VALUE = "N/A"
 MISSING_DURATION_SECONDS = 30

@@ -42,9 +42,8 @@ def seconds_per_bar(blueprint: Blueprint) -> float:
         ValueError: its bpm or time signature is open.
     """
     if blueprint.bpm is None or blueprint.time_signature is None:
-        missing = " and ".join(
-            name for name in ("bpm", "time signature") if getattr(blueprint, name.replace(" ", "_")) is None
-        )
+        fields = {"bpm": blueprint.bpm, "time signature": blueprint.time_signature}
+        missing = " and ".join(name for name, value in fields.items() if value is None)
         raise ValueError(f"bars need the song's {missing}, which the blueprint leaves open: set it, or use seconds")
     return _QUARTERS_PER_BAR[blueprint.time_signature] * 60 / blueprint.bpm
 
@@ -76,7 +75,7 @@ def region(start: float, end: float, *, bar_seconds: float | None = None) -> Reg
     Raises:
         ValueError: the end does not come after the start, or a bar below 1.
     """
-    if end <= start:
+    if not start < end:
         raise ValueError(f"a region must end after it starts, got {start:g} to {end:g}")
     if bar_seconds is None:
         return Region(start, end)
@@ -109,12 +108,14 @@ def within(regions: Sequence[Region], duration_seconds: float) -> tuple[Region, 
     """The regions in order of time, overlapping ones joined, cut at the end of the song.
 
     Raises:
-        ValueError: none, or one that starts at or after the end of the song.
+        ValueError: none, or one that starts before the song or at or after its end.
     """
     if not regions:
         raise ValueError("there is no region to change: give a start and an end")
     joined: list[Region] = []
     for start, end in sorted(regions):
+        if start < 0:
+            raise ValueError(f"a region starts at {start:g} s, before the audio: Extend makes it longer")
         if start >= duration_seconds:
             raise ValueError(
                 f"a region starts at {start:g} s and the audio ends at {duration_seconds:g} s: Extend makes it longer"

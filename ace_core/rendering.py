@@ -68,6 +68,8 @@ def render_latents(
     """
     if start_latents is not None:
         _check_start_latents(start_latents, songs)
+    if variation is not None and len(variation.seeds) != len(songs):
+        raise ValueError(f"got {len(variation.seeds)} variation seeds for {len(songs)} songs: give one for each")
     groups: dict[_Group, list[int]] = {}
     for item, song in enumerate(songs):
         groups.setdefault(_group(song, settings), []).append(item)
@@ -80,8 +82,10 @@ def render_latents(
         group_seeds = [seeds[item] for item in items]
         group_settings = replace(settings, timesteps=settings.timesteps[group.first_step :])
         noise = initial_noise(group_seeds, group.frames)
+        group_variation = None
         if variation is not None:
-            noise = varied_noise(noise, variation._replace(seeds=tuple(variation.seeds[item] for item in items)))
+            group_variation = variation._replace(seeds=tuple(variation.seeds[item] for item in items))
+            noise = varied_noise(noise, group_variation)
         x = noise = noise.to(device)
         given = None
         if group.first_step:
@@ -95,6 +99,7 @@ def render_latents(
             x,
             group_settings,
             item_seeds=group_seeds,
+            variation=group_variation,
             after_step=_source_holder(group_songs, noise, group_settings.steps),
             on_progress=_shifted(on_progress, steps_done, total_steps),
         )
@@ -120,9 +125,8 @@ def _source_holder(songs: Sequence[SongConditions], noise: Tensor, steps: int) -
     held_steps = [round(steps * use.injected_share) if use else 0 for use in uses]
     if not any(held_steps):
         return None
-    sources = torch.stack([use.latents if use else song.source for song, use in zip(songs, uses, strict=True)]).to(
-        noise
-    )
+    latents = [use.latents if use else song.source for song, use in zip(songs, uses, strict=True)]
+    sources = torch.stack(latents).to(noise)
     kept = torch.stack([song.mask == 0 for song in songs])[:, :, None].to(noise.device)
     last_steps = torch.tensor(held_steps, device=noise.device)[:, None, None]
 

@@ -11,7 +11,7 @@ at r = 1, where the model reproduced the original, the gains add up to one, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -48,7 +48,7 @@ def splice(window: Tensor, plan: Splice) -> Tensor:
     """The original with its spans replaced by the generated window.
 
     Args:
-        window: decoded audio [C, W]; its peak is brought down to full scale where it is above.
+        window: decoded audio [C, W]. A part of it whose peak is above full scale is brought down to it.
 
     Returns:
         [C, N], as long as the original's timeline.
@@ -66,35 +66,35 @@ def splice(window: Tensor, plan: Splice) -> Tensor:
             )
     if window.shape[0] != channels:
         raise ValueError(f"the generated audio has {window.shape[0]} channels, the original {channels}")
-    window = window / window.abs().amax().clamp(min=1.0)
     result = plan.original.clone()
-    window_span = SampleSpan(plan.window_start, min(window_end, samples))
-    for span in plan.generated:
-        result[:, span.start : span.end] = window[:, span.start - plan.window_start : span.end - plan.window_start]
-    for fade, rising in _fades(plan.generated, plan.fade_samples, window_span):
-        new = window[:, fade.start - plan.window_start : fade.end - plan.window_start]
-        old = plan.original[:, fade.start : fade.end]
-        result[:, fade.start : fade.end] = _faded(old, new) if rising else _faded(new, old)
+    for span, with_fades in zip(plan.generated, _with_fades(plan, min(window_end, samples)), strict=True):
+        part = window[:, with_fades.start - plan.window_start : with_fades.end - plan.window_start]
+        part = part / part.abs().amax().clamp(min=1.0)
+        old = plan.original[:, with_fades.start : with_fades.end]
+        rise, fall = span.start - with_fades.start, span.end - with_fades.start
+        result[:, with_fades.start : span.start] = _faded(old[:, :rise], part[:, :rise])
+        result[:, span.start : span.end] = part[:, rise:fall]
+        result[:, span.end : with_fades.end] = _faded(part[:, fall:], old[:, fall:])
     return result
 
 
-def _fades(spans: Sequence[SampleSpan], samples: int, within: SampleSpan) -> list[tuple[SampleSpan, bool]]:
-    """Fades beside each span, True where the generated part rises; neighbours share the room between them."""
-    fades = []
-    for index, span in enumerate(spans):
-        before = (spans[index - 1].end + span.start + 1) // 2 if index else within.start
-        after = (span.end + spans[index + 1].start) // 2 if index + 1 < len(spans) else within.end
-        rise = SampleSpan(max(before, span.start - samples), span.start)
-        fall = SampleSpan(span.end, min(after, span.end + samples))
-        fades += [(fade, rising) for fade, rising in ((rise, True), (fall, False)) if fade.end > fade.start]
-    return fades
+def _with_fades(plan: Splice, window_end: int) -> list[SampleSpan]:
+    """The generated spans with the fades beside them; neighbours share the room between them."""
+    spans = plan.generated
+    middles = [(left.end + right.start) // 2 for left, right in pairwise(spans)]
+    starts, ends = [plan.window_start, *middles], [*middles, window_end]
+    return [
+        SampleSpan(max(start, span.start - plan.fade_samples), min(end, span.end + plan.fade_samples))
+        for span, start, end in zip(spans, starts, ends, strict=True)
+    ]
 
 
 def _faded(first: Tensor, second: Tensor) -> Tensor:
-    """A fade from one signal [C, n] to another with the same power throughout."""
+    """A fade from one signal [C, n] to another with the same power throughout; n may be 0."""
     samples = first.shape[-1]
-    angle = (torch.arange(samples, device=first.device, dtype=first.dtype) + 0.5) / samples * (math.pi / 2)
+    angle = (torch.arange(samples, device=first.device, dtype=first.dtype) + 0.5) / max(samples, 1) * (math.pi / 2)
     falling, rising = angle.cos(), angle.sin()
     power = (first.square().sum() * second.square().sum()).sqrt()
-    correlation = ((first * second).sum() / power).clamp(0, 1) if power > 0 else torch.zeros((), dtype=first.dtype)
+    # Two signals of which one is silent have no correlation.
+    correlation = ((first * second).sum() / power).nan_to_num(0).clamp(0, 1)
     return (first * falling + second * rising) / (1 + 2 * correlation * falling * rising).sqrt()

@@ -5,6 +5,7 @@ Traps it takes care of:
   a fully cached run has no outputs in the history.
 - The websocket is opened before a prompt is queued, so that no event of the run is missed.
 - `execution_success` is sent before the history is written; a run has ended when its history entry exists.
+- A history entry can be seen before the run's last events have arrived, above all on a busy machine.
 - Proxy settings of the environment are ignored: the server is nearly always this machine.
 """
 
@@ -142,21 +143,25 @@ class ComfyUIClient:
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         websocket = self._connect()
+        entry: Mapping[str, Any] | None = None
         while True:
             try:
                 message = websocket.receive(QUIET_SECONDS)
             except OSError as error:
                 self.close()
                 raise HostError(f"lost the connection to ComfyUI at {self.url}: {error}") from error
-            event = json.loads(message) if message is not None else None
-            if event is not None and event.get("data", {}).get("prompt_id") == prompt_id:
-                if on_event is not None:
-                    on_event(event)
-                may_have_ended = event["type"] == "executing" and event["data"]["node"] is None
+            if message is None:
+                if entry is not None:
+                    return entry
+                entry = self._history_entry(prompt_id)
             else:
-                may_have_ended = event is None
-            if may_have_ended and (entry := self.get_json(f"/history/{prompt_id}").get(prompt_id)):
-                return entry
+                event = json.loads(message)
+                if event.get("data", {}).get("prompt_id") == prompt_id:
+                    if on_event is not None:
+                        on_event(event)
+                    last = event["type"] == "executing" and event["data"]["node"] is None
+                    if last and (entry := self._history_entry(prompt_id)):
+                        return entry
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"the run {prompt_id} has not ended after {timeout_seconds:g} seconds")
 
@@ -175,6 +180,9 @@ class ComfyUIClient:
     def view(self, item: Mapping[str, str]) -> bytes:
         """Download one result as the history names it: ``{"filename", "subfolder", "type"}``."""
         return self.get("/view", filename=item["filename"], subfolder=item["subfolder"], type=item["type"])
+
+    def _history_entry(self, prompt_id: str) -> Mapping[str, Any] | None:
+        return self.get_json(f"/history/{prompt_id}").get(prompt_id)
 
     def _address(self, path: str, query: Mapping[str, str] | None = None) -> str:
         return self.url + path + (f"?{urlencode(query)}" if query else "")

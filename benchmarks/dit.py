@@ -14,6 +14,7 @@ from torch import nn
 
 from ace_core.audio import latent_frames
 from ace_core.models.dit import DiT, DiTConfig
+from tests.networks import peer_state
 
 from .common import PeakMemory, Result, interleaved_medians, parse_options, report
 
@@ -35,16 +36,6 @@ PUBLISHED_2B = DiTConfig(
 DURATION_SECONDS = 30
 CONDITION_TOKENS = 600
 TIME = 0.75
-PEER_NAMES = (
-    ("proj_in.", "proj_in_conv."),
-    ("proj_out.", "proj_out_conv."),
-    ("q_proj", "to_q"),
-    ("k_proj", "to_k"),
-    ("v_proj", "to_v"),
-    ("o_proj", "to_out.0"),
-    ("q_norm", "norm_q"),
-    ("k_norm", "norm_k"),
-)
 
 
 def build_both(dtype: torch.dtype, device: torch.device) -> tuple[DiT, AceStepTransformer1DModel]:
@@ -58,12 +49,8 @@ def build_both(dtype: torch.dtype, device: torch.device) -> tuple[DiT, AceStepTr
     ours.load_state_dict(weights, assign=True)
     with torch.device("meta"):
         peer = AceStepTransformer1DModel()
-    peer_weights = {}
-    for name, tensor in weights.items():
-        for old, new in PEER_NAMES:
-            name = name.replace(old, new)
-        peer_weights[name] = tensor
-    peer_weights.pop("null_condition_emb")
+    peer_weights = peer_state(ours)
+    del peer_weights["null_condition_emb"]
     peer.load_state_dict(peer_weights, assign=True)
     return ours.eval(), peer.eval()
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from . import host
+from .blueprint import AceComposerBlueprint
 from .blueprint_files import AceComposerEditBlueprint, AceComposerLoadBlueprint, AceComposerSaveBlueprint
-from .compose import AceComposerBlueprint, AceComposerEncode
+from .cover import AceComposerCover
 from .decode import AceComposerDecode
+from .encode import AceComposerEncode
 from .listen import AceComposerAudioToCodes, AceComposerUnderstand
 from .load import AceComposerLoadModels
 from .load_planner import AceComposerLoadPlanner
 from .plan import AceComposerPlan
+from .reference_audio import AceComposerReferenceAudio
+from .repaint import AceComposerExtend, AceComposerRepaint
+from .retake import AceComposerRetake
 from .sample import AceComposerSample
+from .stems import AceComposerMix, AceComposerPickStem
+from .tracks import AceComposerComplete, AceComposerExtract, AceComposerLego, AceComposerVocalToBacking
 from .write import AceComposerRewrite, AceComposerWriteSong
 
 
@@ -36,4 +43,15 @@ class AceComposerExtension(ComfyExtension):
             AceComposerSaveBlueprint,
             AceComposerLoadBlueprint,
             AceComposerAudioToCodes,
+            AceComposerReferenceAudio,
+            AceComposerCover,
+            AceComposerRepaint,
+            AceComposerExtend,
+            AceComposerRetake,
+            AceComposerExtract,
+            AceComposerLego,
+            AceComposerComplete,
+            AceComposerVocalToBacking,
+            AceComposerPickStem,
+            AceComposerMix,
         ]

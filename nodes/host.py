@@ -27,9 +27,10 @@ from server import PromptServer
 from torch import Tensor
 
 from ..ace_core.checkpoints.inspection import WeightSource
-from ..ace_core.checkpoints.loading import FLOAT8, build_network, weight_key
+from ..ace_core.checkpoints.loading import FLOAT8, build_network, load_state_dict, weight_key
 from ..ace_core.models.layers import AttentionFunction, scaled_dot_product_attention
 from ..ace_core.models.ops import Ops
+from ..ace_core.planner.quantized import build_int8
 from ..ace_core.progress import Progress
 from ..ace_core.registry import WeightRegistry
 
@@ -93,13 +94,19 @@ def vae_compute_dtype(choice: str) -> torch.dtype:
     return comfy.model_management.vae_dtype(device, [torch.bfloat16, torch.float32])
 
 
-def patcher(source: WeightSource[Any], dtype: torch.dtype, *, kind: str, ops: Ops | None = None) -> Any:
+def patcher(
+    source: WeightSource[Any], dtype: torch.dtype, *, kind: str, ops: Ops | None = None, int8: bool = False
+) -> Any:
     """The one patcher of a network, loading its weights if nobody holds them yet.
 
     Args:
         ops: layer classes built on `CASTING_OPS`; None for these themselves.
         dtype: what it will compute in. Float8 weights stay float8 on an accelerator and are cast at use.
         kind: "diffusion", "text" or "vae": which of the host's devices it uses.
+        int8: keep the matrices of a planner as int8, whatever it computes in.
+
+    Raises:
+        ValueError: int8 weights for another device than a CPU.
     """
     management = comfy.model_management
     devices: dict[str, tuple[Callable[[], torch.device], Callable[[], torch.device]]] = {
@@ -110,10 +117,17 @@ def patcher(source: WeightSource[Any], dtype: torch.dtype, *, kind: str, ops: Op
     load_device, offload_device = (device() for device in devices[kind])
     stored = source.dtype in FLOAT8 and load_device.type != "cpu"
     storage = source.dtype if stored else dtype
+    if int8:
+        if load_device.type != "cpu":
+            raise ValueError(f"int8 weights are for a CPU, but this ComfyUI uses {load_device}: choose full weights")
+        storage = torch.int8
 
     def build() -> Any:
         patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-        network = build_network(source, ops=ops or CASTING_OPS, dtype=storage)
+        if int8:
+            network = build_int8(source.config, load_state_dict(source), ops=CASTING_OPS)
+        else:
+            network = build_network(source, ops=ops or CASTING_OPS, dtype=storage)
         return patcher_class(network, load_device=load_device, offload_device=offload_device)
 
     return registry.get(weight_key(source, storage), build)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..ace_core.audio import LATENT_CHANNELS, SAMPLES_PER_FRAME
+from ..ace_core.audio import LATENT_CHANNELS, SAMPLES_PER_FRAME, source_frames
 from ..ace_core.checkpoints.silence import silence_frames
 
 HOST_TEMPORAL_DOWNSCALE = 1764  # what the host's own ACE-Step 1.5 latents carry, though 1920 would be right
@@ -48,11 +48,16 @@ def from_latent(latent: dict[str, Any]) -> Tensor:
     return samples.transpose(1, 2)
 
 
+def song_latents(latent: dict[str, Any]) -> list[Tensor]:
+    """Latents [T, 64] of each song of a LATENT, without what pads a batch."""
+    items = zip(from_latent(latent), sample_counts(latent), strict=True)
+    return [item[: source_frames(count)] for item, count in items]
+
+
 def sample_counts(latent: dict[str, Any]) -> list[int]:
     """Samples of each song of a LATENT; the length of the tensor where other nodes have changed its items or length."""
     items, _, frames = latent["samples"].shape
-    samples = frames * SAMPLES_PER_FRAME
     counts: list[int] = latent.get("sample_counts", [])
-    if len(counts) == items and max(counts) == samples:
+    if len(counts) == items and source_frames(max(counts)) == frames:
         return counts
-    return [samples] * items
+    return [frames * SAMPLES_PER_FRAME] * items

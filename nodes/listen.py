@@ -8,23 +8,15 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io, ui
 
-from ..ace_core.audio import (
-    CODE_RATE,
-    MAX_DURATION_SECONDS,
-    MIN_DURATION_SECONDS,
-    resample,
-    silent_items,
-    to_stereo,
-    validate_waveform,
-)
+from ..ace_core.audio import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..ace_core.audio_codes import encode_audio_codes
 from ..ace_core.blueprint import Blueprint, with_user_values
 from ..ace_core.planner.writing import UNDERSTAND_PARAMETERS, understand
 from ..ace_core.sampling.noise import item_seeds
-from ..ace_core.vae import encode
 from . import _compat as compat
 from . import host
 from .planner_inputs import loaded, planned_output, sampling_inputs, seed_input
+from .sources import encoded, heard, one_for_each
 from .types import (
     AceBlueprint,
     AceBlueprintWire,
@@ -47,24 +39,7 @@ def codes_of_audio(model: AceModel, vae: AceVae, audio: Mapping[str, Any] | None
     """
     if model.audio_tokenizer is None:
         raise ValueError(f"{model.name} was converted without its audio tokenizer: use another file of this model")
-    rate = 0 if audio is None else audio["sample_rate"]
-    waveforms = to_stereo(validate_waveform(None if audio is None else audio["waveform"], rate or 1))
-    if any(silent_items(waveforms)):
-        raise ValueError(f"item {silent_items(waveforms).index(True) + 1} of the audio is silent")
-    if waveforms.shape[-1] > MAX_DURATION_SECONDS * rate:
-        seconds = waveforms.shape[-1] / rate
-        raise ValueError(f"the audio lasts {seconds:.1f} s and the model hears {MAX_DURATION_SECONDS} s: cut it")
-    waveforms = resample(waveforms, rate).clamp(-1, 1)
-
-    network, device = host.load(vae.patcher)
-    latents = encode(
-        network,
-        waveforms,
-        device=device,
-        dtype=vae.dtype,
-        out_of_memory=host.OUT_OF_MEMORY,
-        on_progress=host.progress(),
-    )
+    latents = encoded(vae, heard(audio))
     network, device = host.load(model.audio_tokenizer)
     attention = host.attention(device)
     return [
@@ -96,6 +71,7 @@ class AceComposerAudioToCodes(io.ComfyNode):
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
                 io.String.Output("codes", display_name="codes", tooltip="The codes as text, one line a song."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -104,15 +80,14 @@ class AceComposerAudioToCodes(io.ComfyNode):
     ) -> io.NodeOutput:
         codes = codes_of_audio(model, vae, audio)
         songs = blueprint or (Blueprint(),)
-        if len(songs) not in (1, len(codes)):
-            raise ValueError(f"got {len(songs)} blueprints for {len(codes)} pieces of audio: connect 1 or as many")
-        songs = songs * (len(codes) // len(songs))
         results = tuple(
             with_user_values(song, audio_codes=item, duration_seconds=_legal_seconds(len(item)))
-            for song, item in zip(songs, codes, strict=True)
+            for song, item in zip(one_for_each(songs, len(codes), "blueprints"), codes, strict=True)
         )
         text = "\n".join("".join(f"<|audio_code_{code}|>" for code in item) for item in codes)
-        return io.NodeOutput(results, text, ui=ui.PreviewText(text))
+        summary = "\n".join(f"{len(item)} codes, {len(item) / CODE_RATE:g} s" for item in codes)
+        host.show_text(cls.hidden.unique_id, summary)
+        return io.NodeOutput(results, text, ui=ui.PreviewText(summary))
 
 
 class AceComposerUnderstand(io.ComfyNode):

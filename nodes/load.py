@@ -10,7 +10,7 @@ from torch import Tensor
 from ..ace_core.checkpoints.inspection import check_compatible, inspect_model, inspect_text_encoder, inspect_vae
 from ..ace_core.checkpoints.loading import weight_key
 from ..ace_core.checkpoints.silence import compute_silence, load_silence
-from ..ace_core.checkpoints.tokenizer import find_tokenizer
+from ..ace_core.checkpoints.tokenizer import find_tokenizer, tokenizer_files
 from ..ace_core.registry import WeightKey, stamp
 from ..ace_core.vae import encode
 from . import _compat as compat
@@ -78,6 +78,7 @@ class AceComposerLoadModels(io.ComfyNode):
         vae_source = inspect_vae(model_choice.vae_path(vae, files))
         sources = (files.dit, files.condition_encoder, text_encoder_source, vae_source)
         paths = [path for source in sources for path in source.files]
+        paths += tokenizer_files(text_encoder_source.path, host.bundled_tokenizer_folder())
         if isinstance(files.silence, Path):
             paths.append(files.silence)
         return [tuple(entry) for entry in stamp(paths)]

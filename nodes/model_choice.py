@@ -7,6 +7,7 @@ times a prompt; what is inside is the checkpoint rooms' business.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 from ..ace_core.checkpoints.inspection import TEXT_ENCODER_FOLDERS, VAE_FOLDERS, ModelFiles
@@ -14,7 +15,8 @@ from . import host
 
 AUTO = "auto"
 TEXT_ENCODER_FILE = "text_encoders/qwen_0.6b_ace15.safetensors"
-PLANNER_MARK = "5Hz"  # in the names of the official folders, acestep-5Hz-lm-1.7B and so on
+PLANNER_MARK = "5hz"  # in the names of the official folders, acestep-5Hz-lm-1.7B and so on
+ALL_IN_ONE_MARK = "_aio"
 VAE_FILE = "vae/ace_1.5_vae.safetensors"
 _COMPONENTS = (
     "transformer",
@@ -24,13 +26,16 @@ _COMPONENTS = (
     "scheduler",
     "tokenizer",
 )
+_PLANNER_NAME = re.compile(rf"{PLANNER_MARK}|planner|(?<![a-z])lm(?![a-z])|qwen_(1\.7b|4b)_ace15", re.IGNORECASE)
 
 
 def model_options() -> list[str]:
     """Choices for the model: single files, all-in-one checkpoints, official and diffusers folders."""
     others = (*TEXT_ENCODER_FOLDERS, *VAE_FOLDERS, *_COMPONENTS)
     folders = [
-        name for name, last, files in _ace_step_folders() if last not in others and PLANNER_MARK not in last and files
+        name
+        for name, last, files in _ace_step_folders()
+        if files and last not in others and PLANNER_MARK not in last.lower()
     ]
     return [*_weight_files("diffusion_models"), *_weight_files("checkpoints"), *folders]
 
@@ -48,9 +53,13 @@ def vae_options() -> list[str]:
 
 
 def planner_options() -> list[str]:
-    """Choices for the 5 Hz language model: single files, all-in-one checkpoints, official folders."""
-    folders = [name for name, last, files in _ace_step_folders() if PLANNER_MARK in last and files]
-    return [*_weight_files("text_encoders"), *_weight_files("checkpoints"), *folders]
+    """Choices for the 5 Hz language model: single files, all-in-one checkpoints, official folders.
+
+    The first choice is the default, so names of planners come first, then those of all-in-one checkpoints.
+    """
+    folders = [name for name, last, files in _ace_step_folders() if files and PLANNER_MARK in last.lower()]
+    choices = [*_weight_files("text_encoders"), *_weight_files("checkpoints"), *folders]
+    return sorted(choices, key=lambda choice: (not _PLANNER_NAME.search(choice), ALL_IN_ONE_MARK not in choice))
 
 
 def chosen_path(choice: str) -> Path:

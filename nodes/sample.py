@@ -7,16 +7,15 @@ from typing import Any, get_args
 from comfy_api.v0_0_2 import io, ui
 from torch import Tensor
 
-from ..ace_core.audio import SAMPLES_PER_FRAME
 from ..ace_core.conditioning import SongConditions
 from ..ace_core.rendering import render_latents, render_memory_bytes
 from ..ace_core.sampling.guidance import GuidanceMethod
-from ..ace_core.sampling.noise import item_seeds
+from ..ace_core.sampling.noise import Variation, item_seeds
 from ..ace_core.sampling.settings import resolve_settings
 from ..ace_core.sampling.solvers import Solver
 from . import _compat as compat
 from . import host
-from .latents import from_latent, sample_counts, to_latent
+from .latents import song_latents, to_latent
 from .types import AceConditioning, AceConditioningWire, AceModel, AceModelWire
 
 MAX_BATCH = 8
@@ -186,7 +185,12 @@ class AceComposerSample(io.ComfyNode):
             official_precision=official_precision,
         )
         item_seed_list = item_seeds(_seed_list(seeds) or seed, len(songs))
-        summary = "\n".join((resolved.summary, *resolved.notes))
+        variation, notes = None, [*resolved.notes]
+        if conditioning.variation is not None:
+            variation_seed, strength = conditioning.variation
+            variation = Variation(item_seeds(variation_seed, len(songs)), strength)
+            notes.append(f"retake with seed {variation_seed}, strength {strength:g}")
+        summary = "\n".join((resolved.summary, *notes))
         host.show_text(cls.hidden.unique_id, summary)
 
         settings = resolved.settings
@@ -202,6 +206,7 @@ class AceComposerSample(io.ComfyNode):
             device=device,
             dtype=model.dtype,
             start_latents=None if latent is None else _start_latents(latent, songs),
+            variation=variation,
             attention=host.attention(device),
             on_progress=host.progress(),
         )
@@ -229,10 +234,7 @@ def _seed_list(text: str) -> list[int]:
 
 def _start_latents(latent: dict[str, Any], songs: tuple[SongConditions, ...]) -> list[Tensor]:
     """Latents [T, 64] to start each song from, without what pads a batch; one item serves all."""
-    items = [
-        item[: count // SAMPLES_PER_FRAME]
-        for item, count in zip(from_latent(latent), sample_counts(latent), strict=True)
-    ]
+    items = song_latents(latent)
     if len(items) == 1:
         items = items * len(songs)
     if len(items) != len(songs):

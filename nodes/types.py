@@ -16,6 +16,7 @@ from torch import Tensor
 from ..ace_core.blueprint import Blueprint
 from ..ace_core.checkpoints.tokenizer import TextTokenizer
 from ..ace_core.conditioning import SongConditions
+from ..ace_core.editing import SongTask
 from ..ace_core.planner.grammar import Grammar
 from ..ace_core.sampling.settings import CheckpointKind
 
@@ -24,6 +25,8 @@ AceTextEncoderWire = io.Custom("ACE_TEXT_ENCODER")
 AceVaeWire = io.Custom("ACE_VAE")
 AcePlannerWire = io.Custom("ACE_PLANNER")
 AceBlueprintWire = io.Custom("ACE_BLUEPRINT")
+AceTaskWire = io.Custom("ACE_TASK")
+AceTimbreWire = io.Custom("ACE_TIMBRE")
 AceConditioningWire = io.Custom("ACE_CONDITIONING")
 
 
@@ -88,10 +91,38 @@ class AcePlanner(NamedTuple):
 AceBlueprint = tuple[Blueprint, ...]
 
 
+class AceTask(NamedTuple):
+    """What to make of source audio: a task for each song of a batch, or one for all of it."""
+
+    songs: tuple[SongTask, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.songs[0]!r}" if len(self.songs) == 1 else f"{len(self.songs)} tasks, the first: {self.songs[0]!r}"
+        )
+
+
+class AceTimbre(NamedTuple):
+    """Latents of reference audio, each [750, 64] (30 s); every song of a batch hears all of them."""
+
+    references: tuple[Tensor, ...]
+
+    def __repr__(self) -> str:
+        return f"timbre of {len(self.references)} reference(s)"
+
+
+class AceVariation(NamedTuple):
+    """A retake: item i mixes in the noise of `seed` + i; `strength` 0 is the song itself, 1 the other seed's."""
+
+    seed: int
+    strength: float
+
+
 class AceConditioning(NamedTuple):
     """Conditions of each song of a batch."""
 
     songs: tuple[SongConditions, ...]
+    variation: AceVariation | None = None
 
     def __repr__(self) -> str:
         return f"conditions of {len(self.songs)} song(s)"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chromium import INSTALL_COMMAND, find_chromium
 from comfyui_client import ComfyUIClient
-from host_process import HostProcess, find_comfyui
+from host_process import HostProcess, find_comfyui, link_directory
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = ("host", "browser", "gpu")
@@ -62,6 +66,23 @@ def start_host(comfyui_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def host(start_host: Callable[..., HostProcess], models_directory: Path) -> HostProcess:
     """The server that all host and browser tests share, with the pack and the small checkpoints."""
     return start_host(models=models_directory)
+
+
+@pytest.fixture(scope="session")
+def run_inside(
+    comfyui_path: Path, models_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, dict[str, Any]]]:
+    """Runs a script of this folder inside ComfyUI's own Python modules and returns its report."""
+
+    def run(script: str) -> dict[str, dict[str, Any]]:
+        base_directory = tmp_path_factory.mktemp("inside")
+        link_directory(base_directory / "models", models_directory)
+        command = [sys.executable, str(TESTS / script), str(comfyui_path), str(base_directory)]
+        result = subprocess.run(command, cwd=base_directory, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"{script} ended with status {result.returncode}:\n{result.stderr[-4000:]}"
+        return json.loads(result.stdout.splitlines()[-1])
+
+    return run
 
 
 @pytest.fixture

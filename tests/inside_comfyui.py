@@ -18,6 +18,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import shutil
 import sys
 import traceback
 import weakref
@@ -35,6 +36,7 @@ PACK = "ace_composer_pack"
 CPU, META = torch.device("cpu"), torch.device("meta")
 SPLIT = "diffusion_models/acestep_v1.5_turbo.safetensors"
 XL = "diffusion_models/acestep_v1.5_xl_turbo_bf16.safetensors"
+PLANNER = "text_encoders/qwen_1.7b_ace15.safetensors"
 HOST_ROOTS = {"comfy", "folder_paths", "server"}
 SECONDS = 10.0
 FRAMES = 250
@@ -62,12 +64,17 @@ def management() -> Any:
     return importlib.import_module("comfy.model_management")
 
 
-def execute(node: str, class_name: str, **inputs: Any) -> tuple[Any, ...]:
+def node_output(node: str, class_name: str, **inputs: Any) -> Any:
     """Run a node as ComfyUI does: in inference mode, with its hidden inputs."""
     found = getattr(pack_module(f"nodes.{node}"), class_name)
     prepared = type(class_name, (found,), {"hidden": SimpleNamespace(unique_id=None)})
     with torch.inference_mode():
-        return tuple(prepared.execute(**inputs).args)
+        return prepared.execute(**inputs)
+
+
+def execute(node: str, class_name: str, **inputs: Any) -> tuple[Any, ...]:
+    """The results of a node; see `node_output`."""
+    return tuple(node_output(node, class_name, **inputs).args)
 
 
 def load_models(model: str = SPLIT, variant: str = "auto", precision: str = "auto") -> tuple[Any, Any, Any]:
@@ -247,33 +254,47 @@ def streaming_keeps_results() -> dict[str, Any]:
     }
 
 
-def cancel_in_a_layer() -> dict[str, Any]:
-    """Each network ends at a layer call once the user has asked."""
-    raised = {}
-    for name, patcher in model_patchers(SPLIT, CPU).items():
-        management().interrupt_current_processing(True)
-        try:
-            call_network(name, patcher.model)
-            raised[name] = "nothing"
-        except BaseException as error:  # what it derives from depends on the host
-            raised[name] = type(error).__name__
-        management().interrupt_current_processing(False)
-    return raised
+def cancel_in_a_layer() -> dict[str, str]:
+    """What a run of each network raises once the user has asked: the host's layers look for that at every call."""
+    patchers = model_patchers(SPLIT, CPU)
+    return {name: raised_when_cancelled(run) for name, run in runs_of(patchers).items()}
 
 
-def call_network(name: str, network: Any) -> None:
+def runs_of(patchers: dict[str, Any]) -> dict[str, Callable[[], object]]:
+    """A short run of each network; what comes before it is done here."""
+    dit, condition_encoder, audio_tokenizer, text_encoder, vae = (patchers[name].model for name in patchers)
+    conditions = [torch.zeros(4, dit.config.condition_size)]
     with torch.inference_mode():
-        if name == "dit":
-            network.prepare([torch.zeros(4, network.config.condition_size)], [1000.0], 128, guided=False)
-        elif name == "condition_encoder":
-            text = torch.zeros(4, network.config.text_hidden_size)
-            network(text, text, [torch.zeros(750, 64)])
-        elif name == "audio_tokenizer":
-            network.encode(torch.zeros(1, 5, 64))
-        elif name == "text_encoder":
-            network(torch.zeros(1, 4, dtype=torch.long), torch.float32)
-        else:
-            network.decode(torch.zeros(1, 4, 64))
+        run = dit.prepare(conditions, [1000.0], 128, guided=False)
+    text = torch.zeros(4, condition_encoder.config.text_hidden_size)
+    return {
+        "dit": lambda: dit(torch.zeros(1, 128, 64), torch.zeros(1, 128, 128), 0, run, guided=False),
+        "dit prepare": lambda: dit.prepare(conditions, [1000.0], 128, guided=False),
+        "condition_encoder": lambda: condition_encoder(text, text, [torch.zeros(750, 64)]),
+        "audio_tokenizer": lambda: audio_tokenizer.encode(torch.zeros(1, 5, 64)),
+        "text_encoder": lambda: text_encoder(torch.zeros(1, 4, dtype=torch.long), torch.float32),
+        "vae decode": lambda: vae.decode(torch.zeros(1, 4, 64)),
+        "vae encode": lambda: vae.encode(torch.zeros(1, 2, 7680)),
+    }
+
+
+def raised_when_cancelled(run: Callable[[], object]) -> str:
+    management().interrupt_current_processing(True)
+    try:
+        with torch.inference_mode():
+            run()
+        return "nothing"
+    except BaseException as error:  # what it derives from depends on the host
+        return type(error).__name__
+    finally:
+        management().interrupt_current_processing(False)
+
+
+def cancel_between_steps() -> dict[str, Any]:
+    """What a report of progress raises, before and after the user has asked; no server is here that would look."""
+    report = pack_module("nodes.host").progress()
+    report(1, 3)
+    return {"cancelled": raised_when_cancelled(lambda: report(2, 3)), "afterwards": report(3, 3)}
 
 
 def attention_of_the_host() -> dict[str, float]:
@@ -305,7 +326,7 @@ def songs_of_different_lengths() -> dict[str, Any]:
 
     def render(plans: tuple[Any, ...], seed: int, batch_size: int = 1) -> tuple[dict[str, Any], Tensor]:
         encoder = {"model": model, "text_encoder": text_encoder, "blueprint": plans}
-        (conditioning,) = execute("compose", "AceComposerEncode", **encoder)
+        (conditioning,) = execute("encode", "AceComposerEncode", **encoder)
         sampler = {"steps": 3, "shift": 0.0, "guidance": 0.0, "solver": "euler", "seed": seed, "batch_size": batch_size}
         (latent,) = execute("sample", "AceComposerSample", model=model, conditioning=conditioning, **sampler)
         (audio,) = execute("decode", "AceComposerDecode", vae=vae, latent=latent, normalize=False)
@@ -348,6 +369,31 @@ def paths() -> dict[str, str]:
         except (FileNotFoundError, ValueError) as error:
             result[name.replace(str(models), "MODELS")] = type(error).__name__
     return result
+
+
+def tokenizer_beside_a_planner() -> dict[str, Any]:
+    """Whether a planner's fingerprint and grammar stay the same when a tokenizer is put beside it and removed again."""
+    loader = pack_module("nodes.load_planner").AceComposerLoadPlanner
+    models = Path(importlib.import_module("folder_paths").models_dir)
+    tokenizer = models / "text_encoders" / "tokenizer.json"
+    choices = {"planner": PLANNER, "precision": "auto"}
+
+    def loaded() -> tuple[Any, Any]:
+        (planner,) = execute("load_planner", "AceComposerLoadPlanner", **choices)
+        return loader.fingerprint_inputs(**choices), planner.grammar
+
+    before, again = loaded(), loaded()
+    shutil.copyfile(models / "ace_step" / "Qwen3-Embedding-0.6B" / tokenizer.name, tokenizer)
+    try:
+        beside = loaded()
+    finally:
+        tokenizer.unlink()
+    after = loaded()
+    return {
+        "unchanged": [before[0] == again[0], before[1] is again[1]],
+        "beside": [before[0] == beside[0], before[1] is beside[1]],
+        "removed": [before[0] == after[0], before[1] is after[1]],
+    }
 
 
 def host_names() -> dict[str, Any]:
@@ -420,17 +466,20 @@ CASES: tuple[Callable[[], dict[str, Any]], ...] = (
     streaming_to_an_accelerator,
     streaming_keeps_results,
     cancel_in_a_layer,
+    cancel_between_steps,
     attention_of_the_host,
     songs_of_different_lengths,
+    tokenizer_beside_a_planner,
 )
 
 
-def main() -> None:
+def main(cases: Iterable[Callable[[], dict[str, Any]]]) -> None:
+    """Write what `cases` found to standard output."""
     comfyui, base_directory = map(Path, sys.argv[1:])
     start_comfyui(comfyui, base_directory)
     logging.getLogger().setLevel(logging.WARNING)
     report: dict[str, Any] = {}
-    for case in CASES:
+    for case in cases:
         try:
             report[case.__name__] = case()
         except Exception:
@@ -440,4 +489,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(CASES)

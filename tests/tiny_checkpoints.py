@@ -26,6 +26,7 @@ if not __package__:  # run as a script: the repository is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from networks import PEER_NAMES, random_state
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
@@ -175,11 +176,11 @@ def tiny_model(size: Size, kind: Kind, seed: int) -> TinyModel:
     config = dit_config(size)
     conditioner = ConditionEncoderConfig(_ENCODER, _TEXT_ENCODER.hidden_size, LATENT_CHANNELS, 2, 2, size == "xl")
     tokenizer = AudioTokenizerConfig(_ENCODER, LATENT_CHANNELS, 2, 2, 5, _FSQ_LEVELS)
-    dit = _random(DiT(config, ops=nn, device="meta"), seed)
+    dit = random_state(DiT(config, ops=nn, device="meta"), seed, torch.bfloat16)
     model = {("" if name == "null_condition_emb" else "decoder.") + _patch_name(name): dit[name] for name in dit}
-    encoder = _random(ConditionEncoder(conditioner, ops=nn, device="meta"), seed + 1)
+    encoder = random_state(ConditionEncoder(conditioner, ops=nn, device="meta"), seed + 1, torch.bfloat16)
     model |= {f"encoder.{name}": tensor for name, tensor in encoder.items()}
-    model |= _random(AudioTokenizer(tokenizer, ops=nn, device="meta"), seed + 2)
+    model |= random_state(AudioTokenizer(tokenizer, ops=nn, device="meta"), seed + 2, torch.bfloat16)
     text_encoder, vae, silence = _shared(seed)
     return TinyModel(size, kind, model, text_encoder, vae, silence)
 
@@ -211,16 +212,7 @@ def tiny_tokenizer() -> Tokenizer:
 
 def diffusers_weights(model: TinyModel) -> dict[str, dict[str, Tensor]]:
     """The model under diffusers' names, a dictionary for each component folder."""
-    renames = (
-        ("proj_in.1.", "proj_in_conv."),
-        ("proj_out.1.", "proj_out_conv."),
-        ("q_proj", "to_q"),
-        ("k_proj", "to_k"),
-        ("v_proj", "to_v"),
-        ("o_proj", "to_out.0"),
-        ("q_norm", "norm_q"),
-        ("k_norm", "norm_k"),
-    )
+    renames = (("proj_in.1.", "proj_in_conv."), ("proj_out.1.", "proj_out_conv."), *PEER_NAMES)
     folders = {
         "decoder": "transformer",
         "encoder": "condition_encoder",
@@ -264,22 +256,6 @@ def stable_audio_vae(vae: Weights, *, parametrizations: bool) -> dict[str, Tenso
 
 def _patch_name(name: str) -> str:
     return name.replace("proj_in.", "proj_in.1.").replace("proj_out.", "proj_out.1.")
-
-
-def _random(network: nn.Module, seed: int) -> dict[str, Tensor]:
-    """bf16 weights: norms near 1, matrices by fan-in, embeddings of size 1, vectors small."""
-    generator = torch.Generator().manual_seed(seed)
-    weights = {}
-    for name, parameter in network.named_parameters():
-        noise = torch.randn(parameter.shape, generator=generator)
-        if parameter.ndim == 1:
-            tensor = 1 + 0.1 * noise if "norm" in name else 0.1 * noise
-        elif name == "embed_tokens.weight" or name.endswith(("special_token", "special_tokens", "null_condition_emb")):
-            tensor = noise
-        else:
-            tensor = noise / math.sqrt(parameter[0].numel())
-        weights[name] = tensor.to(torch.bfloat16)
-    return weights
 
 
 def _random_vae(seed: int) -> dict[str, Tensor]:
@@ -335,7 +311,7 @@ def _random_vae(seed: int) -> dict[str, Tensor]:
 @lru_cache(maxsize=4)
 def _shared(seed: int) -> tuple[Weights, Weights, Tensor]:
     """Text encoder, VAE and silence latent, which do not depend on the model's size and kind."""
-    text_encoder = _random(Qwen3(_TEXT_ENCODER, ops=nn, device="meta"), seed + 3)
+    text_encoder = random_state(Qwen3(_TEXT_ENCODER, ops=nn, device="meta"), seed + 3, torch.bfloat16)
     vae = _random_vae(seed + 4)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "vae.safetensors"

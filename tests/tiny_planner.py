@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -23,8 +23,10 @@ from transformers import Qwen3ForCausalLM
 
 from ace_core.models.qwen3 import Qwen3, Qwen3Config
 from ace_core.planner.linear import decoding_ops
+from ace_core.planner.vocabulary import FIRST_CODE
 
-PlannerLayout = Literal["official", "official_sharded", "comfyui"]
+PlannerLayout = Literal["official", "official_sharded", "comfyui", "all_in_one"]
+PLANNER_LAYOUTS: tuple[PlannerLayout, ...] = ("official", "official_sharded", "comfyui", "all_in_one")
 EMBEDDING_SIZE = 0.2
 NEWLINES = (198, 624, 715, 345, 510, 401, 280, 3646)
 FIELD_NAMES = (15136, 17021, 10563, 11528)  # the first token of each
@@ -100,8 +102,19 @@ def planner_settings(config: Qwen3Config = TINY) -> dict[str, object]:
     }
 
 
+def planner_tokenizer() -> dict[str, Any]:
+    """`tokenizer.json` of an official folder: the small tokenizer with a token for each row of audio codes."""
+    document: dict[str, Any] = json.loads(tiny_tokenizer().to_str())
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    document["added_tokens"] += [
+        {"id": FIRST_CODE + code, "content": f"<|audio_code_{code}|>"} | flags
+        for code in range(PLANNER_ROWS - FIRST_CODE)
+    ]
+    return document
+
+
 def write_tiny_planner(root: Path, layout: PlannerLayout, *, seed: int = 0, short_answers: bool = False) -> Path:
-    """Write a planner under `root` (created) and say what to choose: a folder, or ComfyUI's file.
+    """Write a planner under `root` (created) and say what to choose: a folder, or a file of ComfyUI's.
 
     short_answers: what ends a text is so loud that it comes within a few dozen tokens of the real Qwen vocabulary.
     """
@@ -113,10 +126,16 @@ def write_tiny_planner(root: Path, layout: PlannerLayout, *, seed: int = 0, shor
         path = root / "qwen_1.7b_ace15.safetensors"
         save_file({f"model.{name}": tensor for name, tensor in weights.items()}, path)
         return path
+    if layout == "all_in_one":  # with no more of the other networks than tells what it is
+        path = root / "ace_step_1.5_turbo_aio.safetensors"
+        prefix = "text_encoders.qwen3_4b.transformer.model."
+        others = {"model.diffusion_model.encoder.lyric_encoder.norm.weight": torch.ones(8)}
+        save_file({prefix + name: tensor for name, tensor in weights.items()} | others, path)
+        return path
     folder = root / "acestep-5Hz-lm-0.6B"
     folder.mkdir(exist_ok=True)
     _write_json(folder / "config.json", planner_settings())
-    tiny_tokenizer().save(str(folder / "tokenizer.json"))
+    _write_json(folder / "tokenizer.json", planner_tokenizer())
     if layout == "official":
         save_file(weights, folder / "model.safetensors")
         return folder

@@ -16,7 +16,7 @@ from .inspection import (
 )
 from .loading import build_network, load_state_dict, weight_key
 from .silence import compute_silence, load_silence, silence_frames
-from .tokenizer import TextTokenizer, find_tokenizer, load_tokenizer, tokenizer_files
+from .tokenizer import TextTokenizer, find_planner_tokenizer, find_tokenizer, load_tokenizer, tokenizer_files
 
 __all__ = [
     "CheckpointError",
@@ -26,6 +26,7 @@ __all__ = [
     "build_network",
     "check_compatible",
     "compute_silence",
+    "find_planner_tokenizer",
     "find_tokenizer",
     "inspect_model",
     "inspect_planner",

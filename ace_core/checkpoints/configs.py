@@ -8,19 +8,21 @@ Traps:
 - The published config class says 24 detokenizer layers; the detokenizer has as many as the attention pooler (2).
 - A layer count in the config that exceeds the file's is kept, so that the lost layers are reported as missing.
 - Newer transformers versions write `rope_theta` into `rope_parameters`.
+- `lyric_alignment_layers_config` has layer numbers for keys, which JSON makes text; its order is any.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..audio import LATENT_CHANNELS, SAMPLES_PER_FRAME
 from ..models.audio_tokenizer import AudioTokenizerConfig
 from ..models.condition_encoder import ConditionEncoderConfig
-from ..models.dit import DiTConfig
+from ..models.dit import DiTConfig, LayerHeads
 from ..models.layers import EncoderConfig
 from ..models.oobleck import OobleckConfig
 from ..models.qwen3 import Qwen3Config
@@ -41,10 +43,11 @@ def dit_config(entries: Entries, settings: Settings, path: Path) -> DiTConfig:
     refuse_other_settings(settings, path, sliding=True)
     hidden_size, in_channels, patch_size = _shape(entries, "proj_in.weight", 3, path)
     heads, kv_heads, head_dim = _heads(entries, "layers.0.self_attn.", path)
+    num_layers = max(last_index(entries, "layers.") + 1, settings.get("num_hidden_layers", 0))
     return DiTConfig(
         hidden_size=hidden_size,
         intermediate_size=_shape(entries, "layers.0.mlp.gate_proj.weight", 2, path)[0],
-        num_layers=max(last_index(entries, "layers.") + 1, settings.get("num_hidden_layers", 0)),
+        num_layers=num_layers,
         num_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=head_dim,
@@ -55,6 +58,7 @@ def dit_config(entries: Entries, settings: Settings, path: Path) -> DiTConfig:
         sliding_window=settings.get("sliding_window", SLIDING_WINDOW),
         rope_theta=_rope_theta(settings),
         rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
+        lyric_heads=_lyric_heads(settings.get("lyric_alignment_layers_config") or {}, num_layers, heads, path),
     )
 
 
@@ -172,6 +176,26 @@ def _encoder(entries: Entries, layer: str, settings: Settings, path: Path) -> En
         rope_theta=_rope_theta(settings),
         rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
     )
+
+
+def _lyric_heads(
+    setting: Mapping[str, Sequence[int]], num_layers: int, num_heads: int, path: Path
+) -> tuple[LayerHeads, ...]:
+    """The heads {layer: [head, ...]} that config.json names for lyric alignment, by ascending layer."""
+    try:
+        chosen = sorted(LayerHeads(int(layer), tuple(map(operator.index, heads))) for layer, heads in setting.items())
+        legal = all(
+            layer in range(num_layers) and heads and all(head in range(num_heads) for head in heads)
+            for layer, heads in chosen
+        )
+    except (AttributeError, TypeError, ValueError):
+        legal = False
+    if not legal:
+        raise CheckpointError(
+            f"the config.json of {path} sets lyric_alignment_layers_config to {setting!r}. It must name heads of "
+            f'layers, such as {{"3": [10, 11]}}; the model has {num_layers} layers of {num_heads} heads.'
+        )
+    return tuple(chosen)
 
 
 def _heads(entries: Entries, attention: str, path: Path) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ Traps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -152,7 +152,7 @@ def inspect_model(path: Path | str) -> ModelFiles:
 def inspect_text_encoder(path: Path | str) -> WeightSource[Qwen3]:
     """Inspect a Qwen3-Embedding-0.6B in any layout; see `inspect_model` for errors."""
     weights, settings, layout, files = _network_files(
-        Path(path), TEXT_ENCODER_FOLDERS, keys.ALL_IN_ONE_TEXT_ENCODER, kinds.TEXT_ENCODER
+        Path(path), TEXT_ENCODER_FOLDERS, keys.ALL_IN_ONE_TEXT_ENCODERS, kinds.TEXT_ENCODER
     )
     entries = keys.qwen3_entries(weights.tensors, embedding_model=True)
     config = configs.qwen3_config(entries, settings, weights.path)
@@ -161,7 +161,7 @@ def inspect_text_encoder(path: Path | str) -> WeightSource[Qwen3]:
 
 def inspect_planner(path: Path | str) -> WeightSource[Qwen3]:
     """Inspect an ACE-Step 5 Hz language model (a file or a folder); see `inspect_model` for errors."""
-    weights, settings, layout, files = _network_files(Path(path), (), None, kinds.PLANNER)
+    weights, settings, layout, files = _network_files(Path(path), (), keys.ALL_IN_ONE_PLANNERS, kinds.PLANNER)
     entries = keys.qwen3_entries(weights.tensors, embedding_model=False)
     config = configs.qwen3_config(entries, settings, weights.path)
     return _source("planner", Qwen3, config, layout, weights.path, entries, files)
@@ -169,7 +169,7 @@ def inspect_planner(path: Path | str) -> WeightSource[Qwen3]:
 
 def inspect_vae(path: Path | str) -> WeightSource[Oobleck]:
     """Inspect an ACE-Step 1.5 VAE in any layout; see `inspect_model` for errors."""
-    weights, settings, layout, files = _network_files(Path(path), VAE_FOLDERS, keys.ALL_IN_ONE_VAE, kinds.VAE)
+    weights, settings, layout, files = _network_files(Path(path), VAE_FOLDERS, (keys.ALL_IN_ONE_VAE,), kinds.VAE)
     entries = keys.vae_entries(weights.tensors)
     config = configs.oobleck_config(entries, weights.path)
     return _source("vae", Oobleck, config, layout, weights.path, entries, files)
@@ -269,15 +269,15 @@ def _condition_width(entries: Mapping[str, Entry], default: int) -> int:
 
 
 def _network_files(
-    path: Path, folders: Iterable[str], all_in_one_prefix: str | None, wanted: str
+    path: Path, folders: Iterable[str], all_in_one_prefixes: Sequence[str], wanted: str
 ) -> tuple[WeightFiles, dict[str, Any], Layout, tuple[Path, ...]]:
     """The tensors of one network that is `wanted`, its settings, their layout, and every file involved."""
     weights = read_weights(_component_root(path, folders))
     kind = kinds.identify(weights.tensors)
     settings, config_files = _settings(weights, path)
     layout: Layout = "official" if config_files else "comfyui"
-    if kind == kinds.ALL_IN_ONE and all_in_one_prefix is not None:
-        layout, weights = "all_in_one", _part(weights, all_in_one_prefix)
+    if kind == kinds.ALL_IN_ONE:
+        layout, weights = "all_in_one", _part(weights, *all_in_one_prefixes)
         kind = kinds.identify(weights.tensors)
     if kind != wanted:
         raise kinds.refuse(path, kind, wanted)
@@ -325,16 +325,17 @@ def _main_dtype(entries: Iterable[Entry]) -> torch.dtype:
     return DTYPES[max(sizes, key=sizes.__getitem__)]
 
 
-def _part(weights: WeightFiles, prefix: str) -> WeightFiles:
-    """The network under `prefix` of an all-in-one checkpoint; its metadata may be about the other networks."""
+def _part(weights: WeightFiles, *prefixes: str) -> WeightFiles:
+    """The network under the one of `prefixes` that an all-in-one checkpoint has; its metadata may be about others."""
     owners = (keys.ALL_IN_ONE_MODEL, keys.ALL_IN_ONE_VAE, keys.ALL_IN_ONE_TEXT)
     unknown = sorted(name for name in weights.tensors if not name.startswith(owners))
     if unknown:
         raise CheckpointError(f"{weights.path} holds tensors no all-in-one checkpoint has: {name_some(unknown)}.")
-    tensors = keys.strip_prefix(weights.tensors, prefix)
-    if not tensors:
-        raise CheckpointError(f"{weights.path} is an all-in-one checkpoint without {prefix}*; choose a separate file.")
-    return weights._replace(tensors=tensors, metadata={})
+    for prefix in prefixes:
+        if tensors := keys.strip_prefix(weights.tensors, prefix):
+            return weights._replace(tensors=tensors, metadata={})
+    wanted = " or ".join(f"{prefix}*" for prefix in prefixes)
+    raise CheckpointError(f"{weights.path} is an all-in-one checkpoint without {wanted}; choose a separate file.")
 
 
 def _settings(weights: WeightFiles, chosen: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:

@@ -22,7 +22,8 @@ from .files import StoredTensor
 ALL_IN_ONE_MODEL = "model.diffusion_model."
 ALL_IN_ONE_VAE = "vae."
 ALL_IN_ONE_TEXT = "text_encoders."
-ALL_IN_ONE_TEXT_ENCODER = "text_encoders.qwen3_06b.transformer."
+ALL_IN_ONE_TEXT_ENCODERS = ("text_encoders.qwen3_06b.transformer.",)
+ALL_IN_ONE_PLANNERS = ("text_encoders.qwen3_2b.transformer.", "text_encoders.qwen3_4b.transformer.")
 
 DIFFUSERS_PREFIXES = {
     "transformer": "decoder.",

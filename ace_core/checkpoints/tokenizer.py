@@ -10,11 +10,15 @@ Traps:
   captions and lyrics, whose templates end with that token, end with two. ComfyUI writes both into its templates,
   acestep.cpp appends one. `encode_prompt` does the same from any layout; `encode` adds nothing.
 - Special tokens inside a text are parsed, not spelled out. The caption template relies on it.
+- A planner's `tokenizer.json` has 65 535 audio codes as added tokens, which tokenizers 0.21 takes 18 s to read. Their
+  ids are computed wherever they are needed, so they are checked and left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +61,7 @@ SPECIAL_TOKENS = (
 )
 
 _FILES = ("tokenizer.json", "vocab.json", "merges.txt")
+_AUDIO_CODE = re.compile(r"<\|audio_code_(\d+)\|>")
 
 # How Qwen2 and later cut text before BPE: contractions, words with one leading symbol, single digits, runs of symbols
 # with the newlines after them, newlines, spaces.
@@ -90,12 +95,22 @@ class TextTokenizer:
         text: str = self.backend.decode(list(ids), skip_special_tokens=False)
         return text
 
+    def spell(self, ids: Iterable[int]) -> list[bytes]:
+        """The bytes each token stands for; a character's bytes may be spread over several. No token: no bytes."""
+        tokens = (self.backend.id_to_token(token) or "" for token in ids)
+        return [token.encode() if token in SPECIAL_TOKENS else token_bytes(token) for token in tokens]
+
     def token_id(self, token: str) -> int:
         """The id of a token such as `<|endoftext|>`; CheckpointError if the tokenizer has none."""
         found: int | None = self.backend.token_to_id(token)
         if found is None:
             raise CheckpointError(f"the tokenizer has no token {token}; it is not a Qwen3 tokenizer.")
         return found
+
+
+def token_bytes(token: str) -> bytes:
+    """The bytes of an ordinary token, which the vocabulary writes with one printable character a byte."""
+    return token.translate(_BYTE_OF_CHARACTER).encode("latin-1")
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -150,8 +165,36 @@ def find_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
     return tokenizer
 
 
+def find_planner_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
+    """The text tokenizer of a 5 Hz planner: beside its weights and without the audio codes, else the bundled one.
+
+    Args:
+        weights, rows, bundled: as for `find_tokenizer`.
+
+    Raises:
+        CheckpointError: a tokenizer that fits the embedding but has other ids for audio codes or Qwen3's special
+            tokens than the planner was trained with, or one that cannot be read.
+    """
+    for folder in _own_folders(weights):
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            continue
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            ids = document["model"]["vocab"] | {token["content"]: token["id"] for token in document["added_tokens"]}
+            if max(ids.values()) + 1 != rows:
+                continue
+            others = [token for token in document["added_tokens"] if not _AUDIO_CODE.fullmatch(token["content"])]
+            backend = Tokenizer.from_str(json.dumps(document | {"added_tokens": others}))
+        except Exception as error:  # the tokenizers library raises bare Exception for any fault in the file
+            raise CheckpointError(f"{file} cannot be read ({error}); download it again.") from error
+        _check_planner_ids(file, ids)
+        return TextTokenizer(backend)
+    return load_tokenizer(bundled)
+
+
 def tokenizer_files(weights: Path, bundled: Path) -> tuple[Path, ...]:
-    """Every file there is that `find_tokenizer` may read; when one changes, comes or goes, its result may change."""
+    """Every file there is that the functions above may read; when one changes, comes or goes, so may their result."""
     folders = (*_own_folders(weights), bundled)
     return tuple(folder / name for folder in folders for name in _FILES if (folder / name).is_file())
 
@@ -176,6 +219,20 @@ def _own_folders(weights: Path) -> tuple[Path, Path]:
     return folder, folder.parent / "tokenizer"
 
 
+def _check_planner_ids(file: Path, ids: Mapping[str, int]) -> None:
+    expected = {token: FIRST_SPECIAL_ID + index for index, token in enumerate(SPECIAL_TOKENS)}
+    for token in ids:
+        if match := _AUDIO_CODE.fullmatch(token):
+            expected[token] = FIRST_SPECIAL_ID + len(SPECIAL_TOKENS) + int(match[1])
+    for token, expected_id in expected.items():
+        if ids.get(token) != expected_id:
+            found = f"the id {ids[token]}" if token in ids else "no id"
+            raise CheckpointError(
+                f"{file} gives {token} {found} instead of {expected_id}; it is not this planner's tokenizer. Download "
+                "the planner's own, or remove the file."
+            )
+
+
 def _from_vocabulary(folder: Path) -> Tokenizer:
     backend = Tokenizer(BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
     backend.normalizer = normalizers.NFC()
@@ -183,3 +240,13 @@ def _from_vocabulary(folder: Path) -> Tokenizer:
     backend.decoder = decoders.ByteLevel()
     backend.add_tokens(added_tokens())
     return backend
+
+
+def _bytes_of_characters() -> dict[int, int]:
+    """GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the others for characters from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    rest = [byte for byte in range(0x100) if byte not in printable]
+    return {byte: byte for byte in printable} | {0x100 + index: byte for index, byte in enumerate(rest)}
+
+
+_BYTE_OF_CHARACTER = _bytes_of_characters()

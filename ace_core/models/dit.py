@@ -21,8 +21,9 @@ Traps:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple, cast
 
 import torch
@@ -46,9 +47,20 @@ from .ops import Ops
 TIME_SINUSOID_SIZE = 256
 
 
+class LayerHeads(NamedTuple):
+    """Some attention heads of one layer."""
+
+    layer: int
+    heads: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class DiTConfig:
-    """Shapes and constants of the diffusion transformer; `condition_size` is the condition encoder's width."""
+    """Shapes and constants of the diffusion transformer; `condition_size` is the condition encoder's width.
+
+    `lyric_heads` is what a checkpoint's own config says of the heads whose cross-attention follows the lyrics, by
+    ascending layer; empty where it says nothing.
+    """
 
     hidden_size: int
     intermediate_size: int
@@ -63,6 +75,7 @@ class DiTConfig:
     sliding_window: int
     rope_theta: float
     rms_norm_eps: float
+    lyric_heads: tuple[LayerHeads, ...] = ()
 
 
 class KeyValue(NamedTuple):
@@ -163,6 +176,22 @@ class DiTLayer(nn.Module):
             return conditioned
         return torch.cat((conditioned, x[items:] + run.null_outputs[index]))
 
+    def attention_weights(self, x: Tensor, key: Tensor, heads: Sequence[int], tokens: slice) -> Iterator[Tensor]:
+        """What each position gives to `tokens` of the conditions, one head [tokens, S] after the other, float32.
+
+        Args:
+            x: [1, S, hidden]. key: of all conditions [1, K, L, D]; they share the softmax.
+        """
+        queries = self.cross_attn.query(self.cross_attn_norm(x))[0]
+        queries_per_key = queries.shape[0] // key.shape[1]
+        for head in heads:
+            scores = key[0, head // queries_per_key].float() @ queries[head].float().T  # [L, S]
+            yield scores.mul_(self.cross_attn.head_dim**-0.5).softmax(dim=0)[tokens]
+
+    def modulation_rows(self, modulation: Tensor) -> tuple[Tensor, ...]:
+        """Shift, scale and gate of self-attention, then of the feed-forward, from the step's [1, 6, hidden]."""
+        return (self.scale_shift_table.to(modulation) + modulation).chunk(6, dim=1)
+
     def feed_forward(self, x: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
         shift, scale, gate = modulation
         return torch.addcmul(x, gate, self.mlp(torch.addcmul(shift, self.mlp_norm(x), 1 + scale)))
@@ -206,6 +235,7 @@ class DiT(nn.Module):
         frames: int,
         *,
         guided: bool,
+        layers: int | None = None,
         attention: AttentionFunction = scaled_dot_product_attention,
     ) -> DiTRun:
         """Compute once what every step of a run needs.
@@ -216,6 +246,7 @@ class DiT(nn.Module):
             thousandths: t * 1000 of each step, as the time sinusoid shall see it.
             frames: latent frames T of the songs.
             guided: whether `forward` will be asked for the unconditional velocity too.
+            layers: how many of the layers will run, all of them for `forward`.
         """
         x = nn.utils.rnn.pad_sequence(list(conditions), batch_first=True)
         lengths = torch.tensor([item.shape[0] for item in conditions], device=x.device)
@@ -224,7 +255,8 @@ class DiT(nn.Module):
 
         embedded = self.condition_embedder(x)
         keys_and_values = tuple(
-            KeyValue(layer.cross_attn.key(embedded), layer.cross_attn.value(embedded)) for layer in self._layers()
+            KeyValue(layer.cross_attn.key(embedded), layer.cross_attn.value(embedded))
+            for layer in islice(self._layers(), layers)
         )
         null_outputs = None
         if guided:
@@ -263,16 +295,12 @@ class DiT(nn.Module):
             The conditional velocity [B, T, 64] and the unconditional one, or None.
         """
         frames = x.shape[1]
-        dtype = run.time_embeddings.dtype
-        hidden = torch.cat((context.to(dtype), x.to(dtype)), dim=-1)
-        hidden = F.pad(hidden, (0, 0, 0, -frames % self.config.patch_size)).transpose(1, 2)
-        hidden = self.proj_in(hidden).transpose(1, 2)
+        hidden = self._patches(x, context, run.time_embeddings.dtype)
         modulation = run.modulations[step : step + 1]
 
         for index, layer in enumerate(self._layers()):
-            rows = (layer.scale_shift_table.to(modulation) + modulation).chunk(6, dim=1)
-            window = self.config.sliding_window if index % 2 == 0 else None
-            hidden = layer.attend_to_self(hidden, rows[:3], run, window)
+            rows = layer.modulation_rows(modulation)
+            hidden = layer.attend_to_self(hidden, rows[:3], run, self._window(index))
             if index == 0 and guided:
                 hidden = hidden.repeat(2, 1, 1)
             hidden = layer.attend_to_conditions(hidden, run, index)
@@ -285,3 +313,43 @@ class DiT(nn.Module):
             return velocity, None
         conditional, unconditional = velocity.chunk(2)
         return conditional, unconditional
+
+    def lyric_attention(
+        self, x: Tensor, context: Tensor, step: int, run: DiTRun, heads: Sequence[LayerHeads], tokens: slice
+    ) -> Iterator[Tensor]:
+        """Cross-attention of some heads to some condition tokens, one head after the other.
+
+        Runs up to the cross-attention of the last layer named, no further.
+
+        Args:
+            x: noisy latents [1, T, 64]. context: source latents and generation mask [1, T, 128].
+            step: index into the `thousandths` given to `prepare`, which must have prepared the layers that run.
+            heads: by ascending layer.
+            tokens: which of the conditions.
+
+        Yields:
+            The softmax over all conditions, its rows `tokens` [tokens, ceil(T / 2)], float32.
+        """
+        hidden = self._patches(x, context, run.time_embeddings.dtype)
+        modulation = run.modulations[step : step + 1]
+        wanted = dict(heads)
+        last_layer = heads[-1].layer
+        for index, layer in enumerate(self._layers()):
+            rows = layer.modulation_rows(modulation)
+            hidden = layer.attend_to_self(hidden, rows[:3], run, self._window(index))
+            if index in wanted:
+                yield from layer.attention_weights(hidden, run.conditions[index].key, wanted[index], tokens)
+            if index == last_layer:
+                return
+            hidden = layer.feed_forward(layer.attend_to_conditions(hidden, run, index), rows[3:])
+
+    def _patches(self, x: Tensor, context: Tensor, dtype: torch.dtype) -> Tensor:
+        """Input [B, ceil(T / 2), hidden] of the first layer."""
+        frames = torch.cat((context.to(dtype), x.to(dtype)), dim=-1)
+        frames = F.pad(frames, (0, 0, 0, -x.shape[1] % self.config.patch_size)).transpose(1, 2)
+        patches: Tensor = self.proj_in(frames)
+        return patches.transpose(1, 2)
+
+    def _window(self, layer: int) -> int | None:
+        """How far self-attention sees in a layer, None for everything."""
+        return self.config.sliding_window if layer % 2 == 0 else None

@@ -15,7 +15,7 @@ Traps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import torch
@@ -104,6 +104,13 @@ class Decoder:
             last |= {row: x[index, count - 1] for index, (row, count) in enumerate(zip(chunks, counts, strict=True))}
         return self._norm(torch.stack([last[row] for row in rows]))
 
+    def read_states(self, row: int, tokens: Sequence[int], check: Check) -> Iterator[Tensor]:
+        """Append known tokens to a row; final hidden states [chunk, hidden] of each of them, a chunk at a time."""
+        for start in range(0, len(tokens), CHUNK_TOKENS):
+            check()
+            chunk = tokens[start : start + CHUNK_TOKENS]
+            yield self._norm(self._run([row], torch.tensor([chunk], device=self.device), [len(chunk)])[0])
+
     def step(self, ids: Tensor) -> Tensor:
         """Append one token to every row: ids [rows], which the host need not know.
 
@@ -122,6 +129,10 @@ class Decoder:
             return fixed(ids)
 
         return step
+
+    def rewind(self, row: int, length: int) -> None:
+        """Forget all but the first `length` tokens of a row."""
+        self.lengths[row] = length
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget all rows but these, which are in ascending order."""

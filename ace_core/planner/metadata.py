@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
@@ -57,13 +57,6 @@ _ONE_VALUE = [
 ]
 
 
-class PlannerText(NamedTuple):
-    """What the planner wrote: raw metadata values by field name, and the lyrics after them."""
-
-    metadata: dict[str, str]
-    lyrics: str
-
-
 def write_metadata(values: Mapping[str, str | int]) -> str:
     """The block of some fields, without a final newline; no fields give the empty text.
 
@@ -96,18 +89,6 @@ def read_metadata(text: str) -> dict[str, str]:
         else:
             lines.append(line)
     return {name: _read_value("\n".join(lines)) for name, lines in fields.items()}
-
-
-def parse_planner_text(text: str) -> PlannerText:
-    """Split a whole answer into metadata and lyrics.
-
-    The tags may be missing: then everything before the first audio code is metadata, and there are no lyrics.
-    """
-    head, closing_tag, tail = text.partition("</think>")
-    block = head.split("<think>", 1)[-1]
-    if not closing_tag:
-        return PlannerText(read_metadata(block.split(_CODE)[0]), "")
-    return PlannerText(read_metadata(block), read_lyrics(tail))
 
 
 def read_lyrics(text: str) -> str:

@@ -97,6 +97,11 @@ def understand_prompt(tokens: TextTokens, codes: Sequence[int]) -> list[int]:
     return [*head, *tokens.encode("user\n"), *(FIRST_CODE + code for code in codes), *tail]
 
 
+def unheard_prompt(tokens: TextTokens) -> list[int]:
+    """`understand_prompt` without audio codes: what the model expects of a song that it has not heard."""
+    return _chat(tokens, "understand", NO_USER_INPUT)
+
+
 def check_positions(prompt_tokens: int, new_tokens: int) -> None:
     """Refuse a prompt that leaves too few positions for the answer, instead of cutting it.
 

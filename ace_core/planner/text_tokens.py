@@ -11,7 +11,6 @@ of a prompt are put there as ids.
 Traps:
 - `Tokenizer.encode` of a text that holds `<|im_end|>` or `<think>` returns the control token; `<think>` even with the
   option to ignore special tokens, because Qwen3 does not count it among them. `encode` breaks such spellings up.
-- Tokenizers in the planner's own folder have 65 535 audio codes as added tokens. Nothing here looks at them.
 - The vocabulary has holes in small tokenizers: an id below the special tokens need not be a token.
 """
 
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checkpoints.tokenizer import FIRST_SPECIAL_ID, SPECIAL_TOKENS, TextTokenizer
+from ..checkpoints.tokenizer import FIRST_SPECIAL_ID, SPECIAL_TOKENS, TextTokenizer, token_bytes
 from .utf8 import COMPLETE, STATES, next_state
 from .vocabulary import TEXT_ROWS, TURN_END
 
@@ -130,17 +129,9 @@ def _mask(tokens: Sequence[int]) -> Tensor:
 
 
 def _spell(tokenizer: TextTokenizer) -> tuple[bytes, ...]:
-    """The bytes of ids 0..TEXT_ROWS-1; the vocabulary writes each byte as one printable character."""
-    byte_of = _bytes_of_characters()
+    """The bytes of ids 0..TEXT_ROWS-1."""
     spelled = [b""] * TEXT_ROWS
     for text, token in tokenizer.backend.get_vocab(with_added_tokens=False).items():
         if token < FIRST_SPECIAL_ID:
-            spelled[token] = text.translate(byte_of).encode("latin-1")
+            spelled[token] = token_bytes(text)
     return tuple(spelled)
-
-
-def _bytes_of_characters() -> dict[int, int]:
-    """GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the others for characters from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    rest = [byte for byte in range(0x100) if byte not in printable]
-    return {byte: byte for byte in printable} | {0x100 + index: byte for index, byte in enumerate(rest)}

@@ -8,7 +8,6 @@ Trap: the embedding has 65 535 code rows, but the quantiser has 64 000 values. T
 
 from __future__ import annotations
 
-END_OF_TEXT = 151_643
 TURN_START = 151_644
 TURN_END = 151_645  # the stop token
 THINK_START = 151_667

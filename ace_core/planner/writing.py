@@ -5,10 +5,12 @@ Each is one answer under the grammar: metadata first, then the lyrics as free te
 
 * A field that the user decided is forced. The published rewrite leaves a given language out of the answer.
 * The duration of audio is known, so it is forced when audio is understood.
+* An instrumental has no lyrics to write: the answer ends with the metadata. The published code has them written and
+  takes what comes, although the model, told `instrumental: true` in its prompt, may write words all the same.
 
 Traps:
-- An instrumental is the lyrics `[Instrumental]`, or section tags without any words, in the language `unknown`. The
-  model is told so in its prompt and may write words all the same.
+- An instrumental is the lyrics `[Instrumental]`, or section tags of the user without any words, in the language
+  `unknown`.
 - Lyrics stop at `LYRICS_TOKENS`, which is what the renderer reads; the notes say where that happened.
 """
 
@@ -18,7 +20,6 @@ from collections.abc import Sequence
 
 from ..audio import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_planned_values, with_user_values
-from ..languages import UNKNOWN_LANGUAGE
 from ..progress import Progress
 from .asking import (
     Answer,
@@ -69,10 +70,9 @@ def write_song(
     if instrumental and song.lyrics is not None and not has_no_words(song.lyrics):
         raise ValueError("an instrumental has no words, but lyrics are given: clear them, or switch instrumental off")
     instrumental = instrumental or (song.lyrics is not None and has_no_words(song.lyrics))
-    if instrumental and song.language is None:
-        song = with_planned_values(song, language=UNKNOWN_LANGUAGE)
-    tokens = planner.grammar.tokens
-    prompt = write_prompt(tokens, query, instrumental=instrumental)
+    if instrumental:
+        song = settle_instrumental(song)
+    prompt = write_prompt(planner.grammar.tokens, query, instrumental=instrumental)
     fixed = song_metadata(song)
     writes_lyrics = song.lyrics is None
     requests = [
@@ -86,14 +86,11 @@ def write_song(
         songs[index] = fill_open_fields(songs[index], answer.metadata, fixed)
         if not writes_lyrics:
             continue
-        lyrics = answer.lyrics
-        if instrumental and not (lyrics and has_no_words(lyrics)):
-            lyrics = INSTRUMENTAL_LYRICS
-        elif not lyrics:
-            notes.append(f"{name}the planner wrote no lyrics; try another seed or say in the idea that someone sings")
-        else:
+        songs[index] = with_planned_values(songs[index], lyrics=answer.lyrics)
+        if answer.lyrics:
             notes += _note_on_length(name, answer)
-        songs[index] = with_planned_values(songs[index], lyrics=lyrics)
+        else:
+            notes.append(f"{name}the planner wrote no lyrics; try another seed or say in the idea that someone sings")
     return PlannedSongs(tuple(songs), tuple(notes))
 
 

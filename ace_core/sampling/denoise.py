@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..progress import Progress
 from .guidance import GuidanceMethod, Guided, guide
-from .noise import step_noise
+from .noise import Variation, step_noise
 from .settings import SamplerSettings
 from .solvers import euler_step, sde_step
 
@@ -41,6 +41,7 @@ def denoise(
     settings: SamplerSettings,
     *,
     item_seeds: Sequence[int],
+    variation: Variation | None = None,
     after_step: AfterStep | None = None,
     on_progress: Progress | None = None,
 ) -> Tensor:
@@ -52,6 +53,7 @@ def denoise(
         x: noisy latents ``[B, T, 64]`` at the first level: noise, or latents with noise added.
         settings: the run.
         item_seeds: one for each item; only the "sde" solver draws from them.
+        variation: what the "sde" solver mixes in; the caller does so with `x`.
         after_step: changes the latents after each step's update; see `AfterStep`.
         on_progress: called after each step with (steps done, steps).
 
@@ -73,13 +75,13 @@ def denoise(
         if settings.solver == "euler" or step + 1 == settings.steps:
             x = euler_step(x, velocity, t, t_next)
         elif settings.solver == "sde":
-            x = sde_step(x, velocity, t, t_next, step_noise(item_seeds, step, x.shape[1]).to(x))
+            x = sde_step(x, velocity, t, t_next, step_noise(item_seeds, step, x.shape[1], variation).to(x))
         else:
             estimate = euler_step(x, velocity, t, t_next)
             velocity_next, _ = _velocity(predict, estimate, step + 1, levels[step + 1], settings, corrector, None)
             x = euler_step(x, (velocity + velocity_next) / 2, t, t_next)
         if after_step is not None:
-            x = after_step(x, step, settings.time_points[step + 1].t)
+            x = after_step(x, step, levels[step + 1])
         if on_progress is not None:
             on_progress(step + 1, settings.steps)
 

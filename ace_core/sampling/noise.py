@@ -83,13 +83,16 @@ def varied_noise(noise: Tensor, variation: Variation) -> Tensor:
     return noise * math.cos(angle) + initial_noise(variation.seeds, noise.shape[1]).to(noise) * math.sin(angle)
 
 
-def step_noise(seeds: Sequence[int], step: int, frames: int) -> Tensor:
+def step_noise(seeds: Sequence[int], step: int, frames: int, variation: Variation | None = None) -> Tensor:
     """Fresh noise for one step of a stochastic solver, float32 ``[B, frames, 64]`` on the CPU.
 
     It depends on the item's seed and the step alone. The two are hashed, not added: with a sum, step 1 of one item
-    would be step 0 of the next.
+    would be step 0 of the next. A variation turns it as it turns the initial noise.
     """
-    return initial_noise([_step_seed(seed, step) for seed in seeds], frames)
+    noise = initial_noise([_step_seed(seed, step) for seed in seeds], frames)
+    if variation is None:
+        return noise
+    return varied_noise(noise, variation._replace(seeds=tuple(_step_seed(seed, step) for seed in variation.seeds)))
 
 
 def _item_noise(seed: int, frames: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -20,7 +20,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         return 1 if "ruff" in recorded[-1] else 0
 
     monkeypatch.setattr(dev, "run_python", record)
-    for preparation in ("make_environment", "prepare_host", "prepare_browser"):
+    for preparation in ("make_environment", "prepare_host", "prepare_music", "prepare_browser"):
         monkeypatch.setattr(dev, preparation, lambda: Path("comfyui"))
     return recorded
 

@@ -5,38 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers.pipelines.ace_step.modeling_ace_step import AceStepAudioTokenDetokenizer, AceStepAudioTokenizer
-from networks import peer_state, random_weights, relative_error
+from networks import SMALL_ENCODER, SMALL_PEER_ENCODER, peer_state, random_weights, relative_error
 from torch import nn
 
 from ace_core.models.audio_tokenizer import AudioTokenizer, AudioTokenizerConfig, level_values, quantize
-from ace_core.models.layers import EncoderConfig
 
 LEVELS = (8, 8, 8, 5, 5, 5)
 SMALL = AudioTokenizerConfig(
-    encoder=EncoderConfig(
-        hidden_size=64,
-        intermediate_size=160,
-        num_heads=4,
-        num_kv_heads=2,
-        head_dim=32,
-        sliding_window=16,
-        rope_theta=1e6,
-        rms_norm_eps=1e-6,
-    ),
+    encoder=SMALL_ENCODER,
     latent_channels=64,
     num_pooler_layers=2,
     num_detokenizer_layers=2,
     pool_window=5,
     fsq_levels=LEVELS,
 )
-PEER_SIZES = {
-    "hidden_size": 64,
-    "intermediate_size": 160,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 32,
-    "sliding_window": 16,
-}
 
 
 def build(seed: int, dtype: torch.dtype = torch.float32) -> AudioTokenizer:
@@ -48,9 +30,9 @@ def build(seed: int, dtype: torch.dtype = torch.float32) -> AudioTokenizer:
 def test_codes_and_latents_equal_diffusers(seed: int, batch: int, tokens: int) -> None:
     ours = build(seed)
     latents = torch.randn(batch, tokens * 5, 64, generator=torch.Generator().manual_seed(seed))
-    tokenizer = AceStepAudioTokenizer(**PEER_SIZES, fsq_dim=64)
+    tokenizer = AceStepAudioTokenizer(**SMALL_PEER_ENCODER, fsq_dim=64)
     tokenizer.load_state_dict(peer_state(ours.tokenizer), strict=False)
-    detokenizer = AceStepAudioTokenDetokenizer(**PEER_SIZES)
+    detokenizer = AceStepAudioTokenDetokenizer(**SMALL_PEER_ENCODER)
     detokenizer.load_state_dict(peer_state(ours.detokenizer))
 
     quantized, expected_codes = tokenizer.tokenize(latents)

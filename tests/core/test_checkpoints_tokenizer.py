@@ -10,9 +10,17 @@ import pytest
 import tiny_checkpoints
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_checkpoints import PLANNER_ROWS
+from tiny_planner import planner_tokenizer
 from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
-from ace_core.checkpoints import CheckpointError, TextTokenizer, find_tokenizer, load_tokenizer
+from ace_core.checkpoints import (
+    CheckpointError,
+    TextTokenizer,
+    find_planner_tokenizer,
+    find_tokenizer,
+    load_tokenizer,
+)
 from ace_core.checkpoints.tokenizer import FIRST_SPECIAL_ID, SPECIAL_TOKENS
 
 CAPTION = "# Instruction\nFill the mask:\n\n# Caption\nwarm synths\n\n# Metas\n- bpm: 120\n<|endoftext|>\n"
@@ -144,6 +152,57 @@ def test_where_a_text_encoders_tokenizer_is_found(tmp_path: Path, vocabulary: Pa
     assert find_tokenizer(split, rows - 1, vocabulary).size == bundled  # somebody else's tokenizer.json
     with pytest.raises(CheckpointError, match=f"has {bundled - 1} embedding rows but .* {bundled} tokens"):
         find_tokenizer(split, bundled - 1, vocabulary)
+
+
+@pytest.fixture(scope="module")
+def planner_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("planner")
+    (folder / "tokenizer.json").write_text(json.dumps(planner_tokenizer()), encoding="utf-8")
+    return folder
+
+
+def test_a_planners_tokenizer_is_read_without_its_audio_codes(
+    planner_folder: Path, vocabulary: Path, folder: Path
+) -> None:
+    """`folder` holds the same tokenizer without audio codes."""
+    tokenizer = find_planner_tokenizer(planner_folder / "model.safetensors", PLANNER_ROWS, vocabulary)
+    assert tokenizer.size == 151_669
+    text = "Warm synths <think> <|im_end|> \u96e8"
+    assert tokenizer.encode(text) == load_tokenizer(folder).encode(text)
+    with pytest.raises(CheckpointError, match="no token <.audio_code_0.>"):
+        tokenizer.token_id("<|audio_code_0|>")
+
+
+def test_where_a_planners_tokenizer_is_found(planner_folder: Path, vocabulary: Path, folder: Path) -> None:
+    bundled = load_tokenizer(vocabulary).size
+    for weights, rows in ((vocabulary, PLANNER_ROWS), (folder, PLANNER_ROWS), (planner_folder, PLANNER_ROWS + 64)):
+        assert find_planner_tokenizer(weights, rows, vocabulary).size == bundled  # none there, or somebody else's
+
+
+@pytest.mark.parametrize(
+    ("content", "index", "message"),
+    [
+        ("<|audio_code_7|>", 151_677, "gives <.audio_code_7.> the id 151677 instead of 151676"),
+        ("<|im_end|>", 151_700, "gives <.im_end.> the id 151700 instead of 151645"),
+    ],
+)
+def test_a_planners_tokenizer_with_other_ids_is_refused(
+    tmp_path: Path, vocabulary: Path, content: str, index: int, message: str
+) -> None:
+    document = planner_tokenizer()
+    for token in document["added_tokens"]:
+        if token["content"] == content:
+            token["id"] = index
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        find_planner_tokenizer(tmp_path, PLANNER_ROWS, vocabulary)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model": {}}', '{"model": {"vocab": {}}, "added_tokens": []}'])
+def test_a_damaged_planner_tokenizer_is_refused(tmp_path: Path, vocabulary: Path, text: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        find_planner_tokenizer(tmp_path, PLANNER_ROWS, vocabulary)
 
 
 def test_damaged_and_missing_tokenizers(tmp_path: Path) -> None:

@@ -7,24 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers.pipelines.ace_step.modeling_ace_step import AceStepConditionEncoder
-from networks import peer_state, random_weights, relative_error
+from networks import SMALL_ENCODER, SMALL_PEER_ENCODER, peer_state, random_weights, relative_error
 from torch import Tensor, nn
 
 from ace_core.models.condition_encoder import ConditionEncoder, ConditionEncoderConfig
-from ace_core.models.layers import EncoderConfig
 
-ENCODER = EncoderConfig(
-    hidden_size=64,
-    intermediate_size=160,
-    num_heads=4,
-    num_kv_heads=2,
-    head_dim=32,
-    sliding_window=16,
-    rope_theta=1e6,
-    rms_norm_eps=1e-6,
-)
 SMALL = ConditionEncoderConfig(
-    encoder=ENCODER,
+    encoder=SMALL_ENCODER,
     text_hidden_size=24,
     timbre_size=64,
     num_lyric_layers=3,
@@ -39,15 +28,10 @@ def build(config: ConditionEncoderConfig, seed: int) -> ConditionEncoder:
 
 def peer_output(ours: ConditionEncoder, text: Tensor, lyrics: Tensor, references: Tensor) -> Tensor:
     peer = AceStepConditionEncoder(
-        hidden_size=ENCODER.hidden_size,
-        intermediate_size=ENCODER.intermediate_size,
+        **SMALL_PEER_ENCODER,
         text_hidden_dim=SMALL.text_hidden_size,
         num_lyric_encoder_hidden_layers=SMALL.num_lyric_layers,
         num_timbre_encoder_hidden_layers=SMALL.num_timbre_layers,
-        num_attention_heads=ENCODER.num_heads,
-        num_key_value_heads=ENCODER.num_kv_heads,
-        head_dim=ENCODER.head_dim,
-        sliding_window=ENCODER.sliding_window,
     )
     weights = peer_state(ours)
     weights["null_condition_emb"] = peer.null_condition_emb.detach()

@@ -11,12 +11,12 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer, normalized_guidance
 from torch import Tensor
 
-from ace_core.sampling.denoise import Predict, check_latents, denoise, initial_latents
+from ace_core.sampling.denoise import Predict, check_latents, denoise
 from ace_core.sampling.guidance import GuidanceMethod
 from ace_core.sampling.noise import initial_noise, step_noise
 from ace_core.sampling.schedules import timesteps
 from ace_core.sampling.settings import SamplerSettings
-from ace_core.sampling.solvers import Solver
+from ace_core.sampling.solvers import Solver, add_noise
 
 FRAMES = 33
 SEEDS = (5, 2**64 - 1, 7)
@@ -203,17 +203,8 @@ def test_start_latents_are_noised_as_the_peer_does() -> None:
     song = torch.randn(1, FRAMES, 64, generator=torch.Generator().manual_seed(9))
     scheduler = peer_scheduler(settings)
     theirs = scheduler.scale_noise(song, scheduler.timesteps[:1], NOISE)
-    torch.testing.assert_close(initial_latents(NOISE, song, settings.timesteps[0]), theirs)
-    assert torch.equal(initial_latents(NOISE, song, 1.0), NOISE)
-
-
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [((1, 40, 64), "40 frames .1.6 s., but the song has 33"), ((2, FRAMES, 64), "got 2 latents .* a batch of 3")],
-)
-def test_start_latents_must_fit(shape: tuple[int, ...], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        initial_latents(NOISE, torch.zeros(shape), 0.5)
+    torch.testing.assert_close(add_noise(song, NOISE, settings.timesteps[0]), theirs)
+    assert torch.equal(add_noise(song, NOISE, 1.0), NOISE)
 
 
 @pytest.mark.parametrize("solver", get_args(Solver))

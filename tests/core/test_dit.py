@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
@@ -59,13 +61,24 @@ def build_peer(config: DiTConfig, ours: DiT) -> AceStepTransformer1DModel:
             encoder_hidden_size=config.condition_size,
             sliding_window=config.sliding_window,
         )
-    weights = {
-        name.replace("proj_in.", "proj_in_conv.").replace("proj_out.", "proj_out_conv."): tensor
-        for name, tensor in peer_state(ours).items()
-        if name != "null_condition_emb"
-    }
+    weights = peer_state(ours)
+    del weights["null_condition_emb"]
     peer.load_state_dict(weights, assign=True)
     return peer.eval()
+
+
+class Inputs(NamedTuple):
+    """Noisy latents [B, T, 64], their context [B, T, 128], conditions [B, L, condition_size]."""
+
+    x: Tensor
+    context: Tensor
+    conditions: Tensor
+
+
+def random_inputs(config: DiTConfig, seed: int, *, batch: int, frames: int, tokens: int) -> Inputs:
+    generator = torch.Generator().manual_seed(seed)
+    sizes = ((frames, 64), (frames, 128), (tokens, config.condition_size))
+    return Inputs(*(torch.randn(batch, *size, generator=generator) for size in sizes))
 
 
 def velocity(dit: DiT, x: Tensor, context: Tensor, conditions: list[Tensor], t: float, guided: bool = False):
@@ -77,10 +90,7 @@ def velocity(dit: DiT, x: Tensor, context: Tensor, conditions: list[Tensor], t: 
 @torch.no_grad()
 def test_forward_equals_diffusers(seed: int, batch: int, frames: int, t: float) -> None:
     dit = build(SMALL, seed)
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(batch, frames, 64, generator=generator)
-    context = torch.randn(batch, frames, 128, generator=generator)
-    conditions = torch.randn(batch, 23 + seed, SMALL.condition_size, generator=generator)
+    x, context, conditions = random_inputs(SMALL, seed, batch=batch, frames=frames, tokens=23 + seed)
     time = torch.full((batch,), t)
 
     ours, _ = velocity(dit, x, context, list(conditions), t)
@@ -93,10 +103,7 @@ def test_forward_equals_diffusers(seed: int, batch: int, frames: int, t: float) 
 @torch.no_grad()
 def test_null_velocity_equals_diffusers_with_repeated_null_rows() -> None:
     dit = build(SMALL, 3)
-    generator = torch.Generator().manual_seed(3)
-    x = torch.randn(2, 143, 64, generator=generator)
-    context = torch.randn(2, 143, 128, generator=generator)
-    conditions = torch.randn(2, 40, SMALL.condition_size, generator=generator)
+    x, context, conditions = random_inputs(SMALL, 3, batch=2, frames=143, tokens=40)
     time = torch.full((2,), 0.4)
     peer = build_peer(SMALL, dit)
 
@@ -114,10 +121,7 @@ def test_null_velocity_equals_diffusers_with_repeated_null_rows() -> None:
 @torch.no_grad()
 def test_xl_at_full_width_equals_diffusers() -> None:
     dit = build(XL_FOUR_LAYERS, 4)
-    generator = torch.Generator().manual_seed(4)
-    x = torch.randn(1, 301, 64, generator=generator)
-    context = torch.randn(1, 301, 128, generator=generator)
-    conditions = torch.randn(1, 60, XL_FOUR_LAYERS.condition_size, generator=generator)
+    x, context, conditions = random_inputs(XL_FOUR_LAYERS, 4, batch=1, frames=301, tokens=60)
     time = torch.full((1,), 0.9)
 
     ours, _ = velocity(dit, x, context, list(conditions), 0.9)
@@ -131,10 +135,8 @@ def test_xl_at_full_width_equals_diffusers() -> None:
 def test_item_of_a_ragged_batch_equals_the_item_alone(guided: bool) -> None:
     """diffusers and the official code attend to the padding here; this is on purpose not parity with them."""
     dit = build(SMALL, 5)
-    generator = torch.Generator().manual_seed(5)
-    x = torch.randn(3, 150, 64, generator=generator)
-    context = torch.randn(3, 150, 128, generator=generator)
-    conditions = [torch.randn(length, SMALL.condition_size, generator=generator) for length in (50, 7, 31)]
+    x, context, padded = random_inputs(SMALL, 5, batch=3, frames=150, tokens=50)
+    conditions = [item[:length] for item, length in zip(padded, (50, 7, 31), strict=True)]
 
     together = velocity(dit, x, context, conditions, 0.6, guided)
     for item in range(3):
@@ -147,9 +149,8 @@ def test_item_of_a_ragged_batch_equals_the_item_alone(guided: bool) -> None:
 @torch.no_grad()
 def test_runs_in_bfloat16() -> None:
     dit = build(SMALL, 6)
-    x, context = torch.randn(1, 130, 64), torch.randn(1, 130, 128)
-    conditions = [torch.randn(9, SMALL.condition_size)]
-    exact, _ = velocity(dit, x, context, conditions, 0.5)
-    half, _ = velocity(dit.to(torch.bfloat16), x, context, [conditions[0].bfloat16()], 0.5)
+    x, context, conditions = random_inputs(SMALL, 6, batch=1, frames=130, tokens=9)
+    exact, _ = velocity(dit, x, context, list(conditions), 0.5)
+    half, _ = velocity(dit.to(torch.bfloat16), x, context, list(conditions.bfloat16()), 0.5)
     assert half.dtype == torch.bfloat16
     assert relative_error(half.float(), exact) < 0.05

@@ -6,157 +6,18 @@ to padding and compares 1 - t with the guidance interval, so parity is checked f
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
-from diffusers import AceStepPipeline, AutoencoderOobleck
-from tiny_checkpoints import write_tiny
-from torch import Tensor, nn
+from tiny_engine import CPU, SONG, Engine, cosine, peer_latents
+from torch import Tensor
 
 from ace_core.audio_codes import decode_audio_codes, encode_audio_codes
 from ace_core.blueprint import Blueprint
-from ace_core.checkpoints.inspection import inspect_model, inspect_text_encoder
-from ace_core.checkpoints.loading import build_network
-from ace_core.checkpoints.silence import load_silence
-from ace_core.checkpoints.tokenizer import TextTokenizer, load_tokenizer
-from ace_core.conditioning import (
-    SongConditions,
-    SongPrompt,
-    encode_conditions,
-    encode_text,
-    song_conditions,
-    tokenize_song,
-)
-from ace_core.models.audio_tokenizer import AudioTokenizer
-from ace_core.models.condition_encoder import ConditionEncoder
 from ace_core.models.dit import DiT
-from ace_core.models.qwen3 import Qwen3
 from ace_core.rendering import render_latents, render_memory_bytes
-from ace_core.sampling.noise import initial_noise
-from ace_core.sampling.settings import SamplerSettings, resolve_settings
-
-CPU = torch.device("cpu")
-SONG = Blueprint(
-    caption="slow acoustic guitar ballad, male vocals",
-    lyrics="[Verse]\nWalking down the street with the radio on\n\n[Chorus]\nSing it to the stars",
-    language="en",
-    bpm=84,
-    key="F# minor",
-    time_signature=3,
-    duration_seconds=12.0,
-)
-
-
-class Engine(NamedTuple):
-    """One checkpoint, loaded in fp32."""
-
-    root: Path
-    dit: DiT
-    condition_encoder: ConditionEncoder
-    audio_tokenizer: AudioTokenizer
-    text_encoder: Qwen3
-    tokenizer: TextTokenizer
-    silence: Tensor
-
-    def packed(self, prompt: SongPrompt) -> Tensor:
-        text = encode_text(self.text_encoder, prompt, device=CPU, dtype=torch.float32)
-        return encode_conditions(self.condition_encoder, text, self.silence, device=CPU, dtype=torch.float32)
-
-    def conditions(self, blueprint: Blueprint, codes_strength: float = 1.0) -> SongConditions:
-        prompt = tokenize_song(self.tokenizer, blueprint)
-        plain_prompt = tokenize_song(self.tokenizer, blueprint, follow_codes=False)
-        hints = None
-        if blueprint.audio_codes is not None:
-            hints = decode_audio_codes(self.audio_tokenizer, blueprint.audio_codes, device=CPU, dtype=torch.float32)
-        return song_conditions(
-            self.packed(prompt),
-            prompt,
-            self.silence,
-            hints=hints,
-            packed_without_codes=self.packed(plain_prompt) if codes_strength < 1 else None,
-            codes_strength=codes_strength,
-        )
-
-    def render(
-        self,
-        blueprints: list[Blueprint],
-        settings: SamplerSettings,
-        seeds: list[int],
-        start_latents: list[Tensor] | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> list[Tensor]:
-        return render_latents(
-            self.dit,
-            [self.conditions(blueprint) for blueprint in blueprints],
-            settings,
-            seeds,
-            device=CPU,
-            dtype=torch.float32,
-            start_latents=start_latents,
-            on_progress=on_progress,
-        )
-
-
-def load_engine(root: Path, kind: str) -> Engine:
-    write_tiny(root, "diffusers", kind=kind)
-    files = inspect_model(root)
-    silence = load_silence(files)
-    assert files.audio_tokenizer is not None and silence is not None
-    return Engine(
-        root=root,
-        dit=build_network(files.dit, ops=nn, dtype=torch.float32),
-        condition_encoder=build_network(files.condition_encoder, ops=nn, dtype=torch.float32),
-        audio_tokenizer=build_network(files.audio_tokenizer, ops=nn, dtype=torch.float32),
-        text_encoder=build_network(inspect_text_encoder(root), ops=nn, dtype=torch.float32),
-        tokenizer=load_tokenizer(root / "tokenizer"),
-        silence=silence,
-    )
-
-
-@pytest.fixture(scope="module")
-def turbo(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return load_engine(tmp_path_factory.mktemp("turbo"), "turbo")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return load_engine(tmp_path_factory.mktemp("base"), "base")
-
-
-def peer_latents(engine: Engine, blueprint: Blueprint, seed: int, **settings: object) -> Tensor:
-    # The small VAE is narrower than diffusers' class allows; the pipeline only asks it for its rates here.
-    vae = AutoencoderOobleck(
-        encoder_hidden_size=4,
-        decoder_channels=4,
-        channel_multiples=[1, 1, 1, 1, 1],
-        downsampling_ratios=[2, 4, 4, 6, 10],
-        sampling_rate=48000,
-    )
-    pipeline = AceStepPipeline.from_pretrained(engine.root, vae=vae, torch_dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    assert blueprint.duration_seconds is not None
-    result = pipeline(
-        prompt=blueprint.caption,
-        lyrics=blueprint.lyrics,
-        vocal_language=blueprint.language,
-        audio_duration=blueprint.duration_seconds,
-        bpm=blueprint.bpm,
-        keyscale=blueprint.key,
-        timesignature=str(blueprint.time_signature),
-        latents=initial_noise([seed], int(blueprint.duration_seconds * 25)),
-        output_type="latent",
-        return_dict=False,
-        **settings,
-    )
-    return result[0][0]
-
-
-def cosine(a: Tensor, b: Tensor) -> float:
-    return torch.nn.functional.cosine_similarity(a.flatten().double(), b.flatten().double(), dim=0).item()
+from ace_core.sampling.settings import resolve_settings
 
 
 @pytest.mark.parametrize("seed", [0, 7])
@@ -261,6 +122,39 @@ def test_start_latents_are_kept_as_far_as_denoise_says(turbo: Engine) -> None:
         distances.append((again - first).norm().item())
     other = turbo.render([SONG], resolve_settings("turbo").settings, [2])[0]
     assert 0 < distances[0] < distances[1] < (other - first).norm().item()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([300, 275], r"song 2 of 2 from have 275 frames \(11 s\), but the song has 300 \(12 s\)"),
+        ([301, 301], r"song 1 of 2 from have 301 frames \(12.04 s\), but the song has 300 \(12 s\)"),
+        ([300], "got 1 latents to start from for 2 songs"),
+    ],
+    ids=["different lengths", "another length than the songs", "too few"],
+)
+@torch.inference_mode()
+def test_start_latents_must_fit_the_songs(turbo: Engine, lengths: list[int], message: str) -> None:
+    settings = resolve_settings("turbo", denoise=0.5, has_start_latents=True).settings
+    start_latents = [torch.zeros(length, 64) for length in lengths]
+
+    def never(done: int, total: int) -> None:
+        raise AssertionError("the songs were rendered before their start latents were looked at")
+
+    with pytest.raises(ValueError, match=message):
+        turbo.render([SONG, SONG], settings, [1, 2], start_latents=start_latents, on_progress=never)
+
+
+@torch.inference_mode()
+def test_start_latents_of_different_lengths_belong_to_their_songs(turbo: Engine) -> None:
+    songs = [SONG, Blueprint(caption="x", duration_seconds=10.0)]
+    settings = resolve_settings("turbo", denoise=0.5, has_start_latents=True).settings
+    generator = torch.Generator().manual_seed(3)
+    start_latents = [torch.randn(frames, 64, generator=generator) for frames in (300, 250)]
+    together = turbo.render(songs, settings, [1, 2], start_latents=start_latents)
+    for item in range(2):
+        alone = turbo.render([songs[item]], settings, [item + 1], start_latents=[start_latents[item]])
+        assert (together[item] - alone[0]).abs().max() <= 1e-5
 
 
 @torch.inference_mode()

@@ -13,12 +13,15 @@ from song_runs import (
     latent_prompt,
     latents_of,
     observe,
+    published_prompt,
     song_prompt,
     sounds,
     succeed,
     text_of,
     with_nodes,
 )
+
+from ace_core.blueprint import Blueprint, blueprints_to_json
 
 STEP_OF_16_BITS = 1 / 32768
 AMPLIFIED_DECIBELS = 60  # the host saves 16 bits; this brings differences of 3e-8 above them
@@ -134,7 +137,61 @@ def test_a_start_of_another_length_is_refused(client: ComfyUIClient, start_is_lo
     prompt[restarted]["inputs"] |= {"latent": [start, 0], "denoise": 0.5}
     prompt["latents"]["inputs"]["samples"] = [restarted, 0]
     failure = observe(client, prompt).failure
-    assert failure is not None and "give both the same duration" in failure
+    given, wanted = ("300 frames (12 s)", "250 (10 s)") if start_is_longer else ("250 frames (10 s)", "300 (12 s)")
+    assert failure is not None
+    assert f"have {given}, but the song has {wanted}: give both the same duration" in failure
+
+
+@pytest.fixture
+def two_songs(client: ComfyUIClient, tmp_path: Path) -> list[str]:
+    """Blueprint files in the host's input folder: two songs of different words and lengths, then each alone."""
+    songs = (
+        Blueprint(caption="slow piano", lyrics="[Verse]\nOne line", language="en", bpm=70, duration_seconds=10.0),
+        Blueprint(caption="fast drums and a very long bass line", duration_seconds=12.0),
+    )
+    names = []
+    for name, chosen in (("both", songs), ("first", songs[:1]), ("second", songs[1:])):
+        path = tmp_path / f"{name}.json"
+        path.write_text(blueprints_to_json(chosen), encoding="utf-8")
+        names.append(client.upload(path))
+    return names
+
+
+def from_file(name: str, **sampler: object) -> Prompt:
+    return latent_prompt(published_prompt("replay_codes", file={"file": name}, sample=sampler))
+
+
+def test_songs_of_different_words_and_lengths_in_a_batch_equal_each_alone(
+    client: ComfyUIClient, two_songs: list[str]
+) -> None:
+    batch, *alone = (
+        latents_of(client, succeed(client, from_file(name, seed=seed)))
+        for name, seed in zip(two_songs, (7, 7, 8), strict=True)
+    )
+    assert [latents.shape for latents in (batch, *alone)] == [(2, 64, 300), (1, 64, 250), (1, 64, 300)]
+    for item, song in enumerate(alone):
+        assert np.abs(batch[item, :, : song.shape[2]] - song[0]).max() <= 1e-5
+
+
+def test_each_song_of_a_batch_starts_from_latents_of_its_own_length(
+    client: ComfyUIClient, two_songs: list[str]
+) -> None:
+    """A batch of two lengths starts from latents of these lengths; a batch of one length cannot."""
+    prompt = from_file(two_songs[0], seed=7, steps=2)
+    again = {**prompt["sample"]["inputs"], "latent": ["sample", 0], "denoise": 0.5, "batch_size": 2}
+    prompt = with_nodes(
+        prompt,
+        again=("AceComposerSample", again),
+        file2=("AceComposerLoadBlueprint", {"file": two_songs[2]}),
+        encode2=("AceComposerEncode", {**prompt["encode"]["inputs"], "blueprint": ["file2", 0]}),
+    )
+    prompt["latents"]["inputs"]["samples"] = ["again", 0]
+    assert latents_of(client, succeed(client, prompt)).shape == (2, 64, 300)
+
+    prompt["again"]["inputs"]["conditioning"] = ["encode2", 0]
+    failure = observe(client, prompt).failure
+    assert failure is not None
+    assert "start song 1 of 2 from have 250 frames (10 s), but the song has 300 (12 s)" in failure
 
 
 def test_the_hosts_batch_nodes_may_pick_and_repeat_our_latents(client: ComfyUIClient) -> None:

@@ -56,23 +56,45 @@ def test_a_replaced_file_is_loaded_again(client: ComfyUIClient, own_file: Path, 
     assert succeed(client, own_prompt(seed=1)).executed == ["sample", "latents"]
 
 
-def test_a_replaced_text_encoder_is_loaded_again(client: ComfyUIClient, models_directory: Path) -> None:
-    path = models_directory / "text_encoders" / "qwen_0.6b_ace15.safetensors"
-    prompt = latent_prompt(song_prompt(sample={"steps": 2}))
+@pytest.mark.parametrize(
+    ("file", "load"),
+    [
+        ("text_encoders/qwen_0.6b_ace15.safetensors", {}),
+        ("vae/ace_1.5_vae.safetensors", {}),
+        ("ace_step/acestep-v15-turbo/silence_latent.pt", {"model": "ace_step/acestep-v15-turbo"}),
+        ("ace_step/Qwen3-Embedding-0.6B/tokenizer.json", {"text_encoder": "ace_step/Qwen3-Embedding-0.6B"}),
+        (
+            "ace_step/acestep-v15-turbo-diffusers/tokenizer/tokenizer.json",
+            {"text_encoder": "ace_step/acestep-v15-turbo-diffusers/text_encoder"},
+        ),
+    ],
+    ids=["text encoder", "VAE", "silence", "tokenizer", "tokenizer of a pipeline"],
+)
+def test_every_file_that_is_replaced_is_loaded_again(
+    client: ComfyUIClient, models_directory: Path, file: str, load: dict[str, str]
+) -> None:
+    prompt = latent_prompt(song_prompt(load=load, sample={"steps": 1}))
     succeed(client, prompt)
+    assert succeed(client, prompt).executed == []
+    path = models_directory / file
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + NANOSECONDS))
     assert "load" in succeed(client, prompt).executed
 
 
-def test_a_replaced_silence_latent_is_loaded_again(client: ComfyUIClient, models_directory: Path) -> None:
-    """The official folder's silence is a file of its own."""
-    path = models_directory / "ace_step" / "acestep-v15-turbo" / "silence_latent.pt"
-    prompt = latent_prompt(song_prompt(load={"model": "ace_step/acestep-v15-turbo"}, sample={"steps": 2}))
-    succeed(client, prompt)
-    status = path.stat()
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + NANOSECONDS))
-    assert "load" in succeed(client, prompt).executed
+def test_a_tokenizer_put_beside_the_text_encoder_is_used_and_a_removed_one_is_not(
+    client: ComfyUIClient, models_directory: Path
+) -> None:
+    prompt = latent_prompt(song_prompt(sample={"steps": 1}))
+    path = models_directory / "text_encoders" / "tokenizer.json"
+    bundled = latents_of(client, succeed(client, prompt))
+    shutil.copyfile(models_directory / "ace_step" / "Qwen3-Embedding-0.6B" / path.name, path)
+    try:
+        own = latents_of(client, succeed(client, prompt))
+    finally:
+        path.unlink()
+    assert np.abs(own - bundled).max() > 1e-3
+    assert np.array_equal(latents_of(client, succeed(client, prompt)), bundled)
 
 
 def requested_loads(log: str) -> list[str]:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from host_process import PACK_ROOT, link_directory
 
 NETWORKS = ("dit", "condition_encoder", "audio_tokenizer", "text_encoder", "vae")
 Report = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def report(comfyui_path: Path, models_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    base_directory = tmp_path_factory.mktemp("inside")
-    link_directory(base_directory / "models", models_directory)
-    command = [sys.executable, str(PACK_ROOT / "tests" / "inside_comfyui.py"), str(comfyui_path), str(base_directory)]
-    result = subprocess.run(command, cwd=base_directory, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-4000:]
-    return json.loads(result.stdout.splitlines()[-1])
+def report(run_inside: Callable[[str], Report]) -> Report:
+    return run_inside("inside_comfyui.py")
 
 
 def case(report: Report, name: str) -> dict[str, Any]:
@@ -99,7 +90,12 @@ def test_streaming_does_not_change_results(report: Report) -> None:
 
 
 def test_every_network_ends_at_a_layer_call_when_cancelled(report: Report) -> None:
-    assert case(report, "cancel_in_a_layer") == dict.fromkeys(NETWORKS, "InterruptProcessingException")
+    runs = ("dit prepare", "dit", "condition_encoder", "audio_tokenizer", "text_encoder", "vae decode", "vae encode")
+    assert case(report, "cancel_in_a_layer") == dict.fromkeys(runs, "InterruptProcessingException")
+
+
+def test_a_report_of_progress_ends_the_run_when_cancelled(report: Report) -> None:
+    assert case(report, "cancel_between_steps") == {"cancelled": "InterruptProcessingException", "afterwards": None}
 
 
 def test_the_hosts_attention_is_used_correctly(report: Report) -> None:
@@ -115,3 +111,8 @@ def test_songs_of_different_lengths_in_one_batch_equal_each_alone(report: Report
     assert songs["after the end"] == 0
     assert songs["batch_size 1"] == "rendered"
     assert "set it to 1 or 2" in songs["batch_size 3"]
+
+
+def test_a_tokenizer_put_beside_a_planner_is_loaded(report: Report) -> None:
+    planner = case(report, "tokenizer_beside_a_planner")
+    assert planner == {"unchanged": [True, True], "beside": [False, False], "removed": [True, True]}

@@ -71,6 +71,7 @@ class Script:
             )
             constraint.advance(token)
             ids.append(token)
+        assert constraint.finished, f"the grammar wants more after {text!r}"
         return ids
 
 

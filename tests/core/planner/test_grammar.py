@@ -131,6 +131,18 @@ def test_30_may_end_or_become_300(grammar: Grammar) -> None:
     assert set(constraint.allowed()) == {grammar.tokens.newline, *grammar.tokens.encode("0")}
 
 
+def test_the_language_alone_is_not_sampled(grammar: Grammar) -> None:
+    constraint = plan_constraint(grammar, skipped=["caption", "genres"])
+    greedy = []
+    while not constraint.finished:
+        allowed = constraint.allowed()
+        if len(allowed) > 1 and constraint.greedy:
+            greedy.append(allowed)
+        constraint.advance(allowed[0])
+    assert greedy and greedy[0] == grammar.trees["language"].allowed
+    assert len(greedy) < 4  # the tokens of one language code, in a vocabulary that has it in pieces
+
+
 FIXED = {
     "bpm": 77,
     "caption": "My own: long caption, quoted, and folded because it does not fit into eighty columns of text",

@@ -12,9 +12,7 @@ from ace_core.languages import LANGUAGES
 from ace_core.music_domains import KEYS
 from ace_core.planner.metadata import (
     METADATA_FIELDS,
-    PlannerText,
     clean_text,
-    parse_planner_text,
     read_lyrics,
     read_metadata,
     song_metadata,
@@ -125,26 +123,6 @@ def test_too_much_metadata_is_refused() -> None:
         read_metadata("caption: " + "x" * 70_000)
 
 
-THOUGHT = "<think>\nbpm: 95\nlanguage: en\n</think>"
-VALUES = {"bpm": "95", "language": "en"}
-
-
-@pytest.mark.parametrize(
-    ("text", "parsed"),
-    [
-        (THOUGHT + "\n\n# Lyric\n[Verse]\nla\n<|im_end|>", PlannerText(VALUES, "[Verse]\nla")),
-        (THOUGHT + "\n# Languages\nen\n\n# Lyric\n[Verse]\nla", PlannerText(VALUES, "[Verse]\nla")),
-        (THOUGHT + "\n\n<|audio_code_5|><|audio_code_6|>", PlannerText(VALUES, "")),
-        ("bpm: 95\nlanguage: en\n<|audio_code_5|>", PlannerText(VALUES, "")),
-        ("<think>\nbpm: 95\nlanguage: en\n", PlannerText(VALUES, "")),
-        ("bpm: 95\nlanguage: en\n</think>\nla", PlannerText(VALUES, "la")),
-        ("", PlannerText({}, "")),
-    ],
-)
-def test_an_answer_is_split_with_and_without_its_tags(text: str, parsed: PlannerText) -> None:
-    assert parse_planner_text(text) == parsed
-
-
 @pytest.mark.parametrize(
     ("text", "lyrics"),
     [
@@ -153,7 +131,9 @@ def test_an_answer_is_split_with_and_without_its_tags(text: str, parsed: Planner
         ("# Lyric", ""),
         ("[Verse]\n# Lyric is a word here\nla", "[Verse]\n# Lyric is a word here\nla"),
         ("# Languages of love\n[Verse]\nla", "# Languages of love\n[Verse]\nla"),
+        ("\n# Languages\nen\n\n# Lyric\n[Verse]\nla", "[Verse]\nla"),
         ("la\n<|endoftext|>", "la"),
+        ("la\n<|audio_code_5|><|audio_code_6|>", "la"),
     ],
 )
 def test_headers_before_the_lyrics_are_dropped(text: str, lyrics: str) -> None:

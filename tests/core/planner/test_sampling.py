@@ -54,6 +54,34 @@ def test_top_p_looks_at_what_top_k_left_and_before_the_temperature() -> None:
     ]
 
 
+@pytest.mark.parametrize("columns", [1, 5, sampling.NUCLEUS_GUESS, sampling.NUCLEUS_GUESS + 1, 20_011])
+def test_the_nucleus_is_what_sorting_everything_gives(columns: int) -> None:
+    """Bit for bit: narrow and wide distributions, ties, blocked tokens, and rows of both kinds in one batch."""
+    widths = torch.tensor([[0.0], [0.3], [1.0], [3.0], [10.0], [60.0]])
+    logits = widths * logits_of(len(widths), columns)
+    logits[:, 1::3] = sampling.BLOCKED
+    logits[:, ::7] = logits[:, :1].clone()
+    largest = logits.softmax(-1).amax(-1, keepdim=True)
+    descending = logits.sort(-1, descending=True).values
+    probabilities = (descending - descending[:, :1]).exp() * largest
+    before = probabilities.cumsum(-1) - probabilities
+    for top_p in (0.01, 0.5, 0.9, 0.99, 1 - 2.0**-24):
+        last = (before <= top_p).sum(-1, keepdim=True) - 1
+        expected = logits >= descending.gather(-1, last)
+        parameters = SamplingParameters(**OPEN | {"top_p": top_p})
+        assert torch.equal(kept(logits, parameters), expected & logits.isfinite())
+        for row in range(len(widths)):
+            assert torch.equal(kept(logits[row, None], parameters)[0], expected[row] & logits[row].isfinite())
+
+
+def test_a_narrow_nucleus_needs_no_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sampling, "_sort_descending")
+    logits = 3 * logits_of(2, 151_669)
+    assert kept(logits, SamplingParameters(top_p=0.5)).sum(-1).max() < sampling.NUCLEUS_GUESS
+    with pytest.raises(NameError):
+        kept(torch.zeros(2, 151_669), SamplingParameters(top_p=0.5))
+
+
 def test_repetition_penalty_equals_transformers() -> None:
     logits = logits_of(2, 50)
     generated = torch.tensor([[3, 7, 7, 49], [0, 1, 2, 3]])

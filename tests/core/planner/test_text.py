@@ -26,8 +26,9 @@ Rule = tuple[int, ...] | Tensor
 class Script:
     """A grammar that allows what a list says, one entry a token; the end token ends it early."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], *, greedy: bool = False) -> None:
         self.rules = list(rules)
+        self.greedy = greedy
         self.taken: list[int] = []
 
     @property
@@ -98,6 +99,15 @@ def test_the_repetition_penalty_counts_generated_tokens(lm: Qwen3, peer: Qwen3Fo
     parameters = SamplingParameters(temperature=0, repetition_penalty=2.5)
     assert generate_text(lm, [text], [Script(rules)], parameters, [0], 20) == [expected]
     assert expected != reference(peer, text, rules)
+
+
+def test_a_greedy_grammar_takes_the_most_probable_token(lm: Qwen3, peer: Qwen3ForCausalLM) -> None:
+    rules: list[Rule] = [(5, 6, 7, 8), (100, 200, 300), (7, 9), (5, 6, 7, 8)]
+    expected = reference(peer, prompt(20), rules)
+    hot = SamplingParameters(temperature=2, top_p=1, repetition_penalty=9)
+    for seed in range(5):
+        assert generate_text(lm, [prompt(20)], [Script(rules, greedy=True)], hot, [seed], 9) == [expected]
+    assert any(generate_text(lm, [prompt(20)], [Script(rules)], hot, [seed], 9) != [expected] for seed in range(5))
 
 
 @pytest.mark.parametrize("parameters", [GREEDY, SAMPLED, SamplingParameters(repetition_penalty=1.5)])

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_planner import TINY, PlannerLayout, planner_weights, write_tiny_planner
+from tiny_planner import PLANNER_LAYOUTS, TINY, PlannerLayout, planner_weights, write_tiny_planner
 from torch import nn
 
 from ace_core.checkpoints import build_network, inspect_planner
 from ace_core.planner.linear import decoding_ops
 
 
-@pytest.mark.parametrize("layout", ["official", "official_sharded", "comfyui"])
+@pytest.mark.parametrize("layout", PLANNER_LAYOUTS)
 def test_every_layout_loads(tmp_path: Path, layout: PlannerLayout) -> None:
     source = inspect_planner(write_tiny_planner(tmp_path, layout, seed=2))
     network = build_network(source, ops=decoding_ops(nn), dtype=torch.float32)

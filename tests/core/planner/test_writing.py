@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ace_core.blueprint import Blueprint, with_planned_values
+from ace_core.blueprint import Blueprint, fields_left_auto, with_planned_values
 from ace_core.planner import grammar as grammar_module
 from ace_core.planner.asking import Planner
 from ace_core.planner.prompts import rewrite_prompt, understand_prompt, write_prompt
@@ -50,22 +50,20 @@ def test_a_song_is_written_around_what_is_decided(script: Callable[..., Any]) ->
 
 
 @pytest.mark.parametrize(
-    ("written", "lyrics"),
+    ("options", "lyrics"),
     [
-        ("[Intro]\n[Guitar Solo]\n", "[Intro]\n[Guitar Solo]"),
-        ("[Instrumental]", INSTRUMENTAL),
-        ("[Verse]\nwords", INSTRUMENTAL),
-        ("", INSTRUMENTAL),
+        ({"instrumental": True}, INSTRUMENTAL),
+        ({"instrumental": True, "decided": Blueprint(bpm=95)}, INSTRUMENTAL),
+        ({"instrumental": True, "decided": Blueprint(lyrics="[Intro]\n[Solo]")}, "[Intro]\n[Solo]"),
+        ({"decided": Blueprint(lyrics="[inst]")}, INSTRUMENTAL),
     ],
 )
-@pytest.mark.parametrize("options", [{"instrumental": True}, {"decided": Blueprint(bpm=95), "instrumental": True}])
-def test_an_instrumental_has_no_words(
-    script: Callable[..., Any], written: str, lyrics: str, options: dict[str, Any]
-) -> None:
-    model = script(FULL.replace("language: en", "language: unknown") + f"</think>\n\n{written}<|im_end|>")
-    ((song,), notes) = write_song(model.planner, "piano", [5], **options)
+def test_an_instrumental_needs_no_lyrics(script: Callable[..., Any], options: dict[str, Any], lyrics: str) -> None:
+    model = script(FULL.replace("language: en", "language: unknown"))
+    ((song, other), notes) = write_song(model.planner, "piano", [5, 6], **options)
     assert (song.lyrics, song.language, notes) == (lyrics, "unknown", ())
-    assert model.prompts == [write_prompt(model.planner.grammar.tokens, "piano", instrumental=True)]
+    assert fields_left_auto(song) == fields_left_auto(other) == ()
+    assert model.prompts == [write_prompt(model.planner.grammar.tokens, "piano", instrumental=True)] * 2
 
 
 def test_words_in_an_instrumental_are_refused(script: Callable[..., Any]) -> None:
