@@ -58,7 +58,8 @@ class SourceUse(NamedTuple):
     Attributes:
         latents: of the source [T, 64], float32.
         noise_strength: 0 starts from noise; c starts at the level nearest to 1 - c, from the source with that noise.
-        injected_share: in the first round(steps * share) steps, what the mask keeps is set back to the source.
+        injected_share: after the first round(steps * share) steps, what the mask keeps is set back to the source; the
+            last step is left as it is.
         crossfade_frames: frames beside what is generated over which the result turns into the source; 0 keeps it.
     """
 

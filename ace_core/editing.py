@@ -19,7 +19,6 @@ Traps:
   official code drops a frame that is not full.
 - A source below 128 frames is continued with the first frames of silence, and its codes are those of all 128 frames.
 - What makes room for new music (`extend_task`) is silence inside the mask, never encoded zeros.
-- "conservative" holds the last step too, so nothing is left for its cross-fade of latents to fade.
 """
 
 from __future__ import annotations
@@ -180,8 +179,8 @@ def repaint_task(
     Args:
         latents: of the source [T, 64]. waveform: the source [2, N] at 48 kHz.
         regions: parts in seconds.
-        mode: "conservative" holds everything else to the source in every step, "aggressive" leaves it to the model,
-            "balanced" lies between.
+        mode: "conservative" holds everything else to the source in every step but the last, "aggressive" leaves it to
+            the model, "balanced" lies between.
         strength: of "balanced": 0 equals conservative, 1 aggressive.
     """
     samples = waveform.shape[-1]

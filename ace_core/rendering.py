@@ -5,7 +5,9 @@ on the number of frames, so padding would change a song. Songs whose conditions 
 their source instead of noise, share a run if they do so at the same step.
 
 A source is held as in the official repaint: after the update of a step, what the mask keeps is set back to the source
-at that step's level, with the noise the run began with; the result then fades into the source beside the mask.
+at that step's level, with the noise the run began with; the result then fades into the source beside the mask. The last
+step is never held, as in the official turbo model (the base model does): it would leave a hard edge in the latents and
+nothing to fade.
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ def _group(song: SongConditions, settings: SamplerSettings) -> _Group:
 def _source_holder(songs: Sequence[SongConditions], noise: Tensor, steps: int) -> AfterStep | None:
     """What sets the kept frames of each song back to its source while its share of the steps lasts."""
     uses = [song.source_use for song in songs]
-    held_steps = [round(steps * use.injected_share) if use else 0 for use in uses]
+    held_steps = [min(round(steps * use.injected_share), steps - 1) if use else 0 for use in uses]
     if not any(held_steps):
         return None
     latents = [use.latents if use else song.source for song, use in zip(songs, uses, strict=True)]

@@ -13,6 +13,7 @@ from .encode import AceComposerEncode
 from .listen import AceComposerAudioToCodes, AceComposerUnderstand
 from .load import AceComposerLoadModels
 from .load_planner import AceComposerLoadPlanner
+from .lora import AceComposerLoadLora, AceComposerSaveLora
 from .plan import AceComposerPlan
 from .reference_audio import AceComposerReferenceAudio
 from .repaint import AceComposerExtend, AceComposerRepaint
@@ -54,4 +55,6 @@ class AceComposerExtension(ComfyExtension):
             AceComposerVocalToBacking,
             AceComposerPickStem,
             AceComposerMix,
+            AceComposerLoadLora,
+            AceComposerSaveLora,
         ]

@@ -5,6 +5,9 @@ Traps:
 - One network has one patcher, whoever asks: the registry keeps patchers, not modules. Two patchers over one module
   would each take the other's LoRA weights for the base.
 - On a CPU everything runs in float32 (bfloat16 is many times slower there), and weights are kept in what they run in.
+- The host's own LoRA loading reads no `adapter_config.json` and no LoKr metadata, divides by the norms of the base
+  where DoRA wants those of the changed weight, and reports a wrong shape in the log only. So adapters here are a class
+  of their own, computed by the engine; backup, streaming and restoring of weights is the host's patching.
 - Attention back ends of the host cannot share key heads (`enable_gqa` is silently wrong on some), so heads are repeated
   here. On a CPU the host's default is the slow sub-quadratic one; PyTorch's own attention is used instead.
 """
@@ -15,11 +18,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import comfy.utils
+import comfy.weight_adapter
 import folder_paths
 import torch
 from comfy.ldm.modules.attention import optimized_attention
@@ -28,6 +33,8 @@ from torch import Tensor
 
 from ..ace_core.checkpoints.inspection import WeightSource
 from ..ace_core.checkpoints.loading import FLOAT8, build_network, load_state_dict, weight_key
+from ..ace_core.lora.adapters import Adapter, AdapterWeights, Strengths, weight_change
+from ..ace_core.lora.formats import AdapterFiles, adapter_key, load_adapter
 from ..ace_core.models.layers import AttentionFunction, scaled_dot_product_attention
 from ..ace_core.models.ops import Ops
 from ..ace_core.planner.quantized import build_int8
@@ -37,8 +44,10 @@ from ..ace_core.registry import WeightRegistry
 ACE_STEP_FOLDER = "ace_step"
 OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
 CASTING_OPS: Ops = comfy.ops.manual_cast
+KEPT_ADAPTERS = 8
 
 registry = WeightRegistry()
+_kept_adapters: WeakKeyDictionary[Any, dict[Path, AdapterWeights]] = WeakKeyDictionary()  # by network, last used last
 
 
 def register_model_folder() -> None:
@@ -133,6 +142,57 @@ def patcher(
     return registry.get(weight_key(source, storage), build)
 
 
+class _PatchAdapter(comfy.weight_adapter.WeightAdapterBase):
+    """An adapter of one weight as the host patches it; newer hosts make copies from its two attributes."""
+
+    name = "ace_composer"
+
+    def __init__(self, loaded_keys: set[str], weights: tuple[Any, ...]) -> None:
+        self.loaded_keys = loaded_keys
+        self.weights = weights
+
+    def calculate_weight(self, weight: Tensor, key: str, strength: float, *_: object, **__: object) -> Tensor:
+        """The changed weight; the arguments left out are about parts of weights and about no change of this kind."""
+        return (weight.float() + weight_change(weight, Adapter(*self.weights), strength)).to(weight.dtype)
+
+
+def adapter_weights(files: AdapterFiles, model_patcher: Any) -> AdapterWeights:
+    """An adapter's tensors, shared by all that use the file.
+
+    The host forgets a node's outputs before it runs the node again, so the last few adapters put on a network stay in
+    memory as long as the network: another strength reads nothing.
+    """
+    loaded = registry.get(adapter_key(files), lambda: load_adapter(files))
+    kept = _kept_adapters.setdefault(model_patcher.model, {})
+    kept.pop(files.path, None)
+    kept[files.path] = loaded
+    if len(kept) > KEPT_ADAPTERS:
+        del kept[next(iter(kept))]
+    return loaded
+
+
+def with_adapter(model_patcher: Any, adapter: AdapterWeights, strengths: Strengths) -> Any:
+    """A clone of a patcher, over the same network, that adds an adapter to its weights while it is loaded."""
+    patches: dict[float, dict[str, _PatchAdapter]] = {}
+    for name, weights in adapter.weights.items():
+        patches.setdefault(strengths.of(name), {})[name] = _PatchAdapter(set(), weights)
+    clone = model_patcher.clone()
+    for strength, adapters in patches.items():
+        if strength != 0:
+            clone.add_patches(adapters, strength)
+    return clone
+
+
+def base_weights(model_patcher: Any) -> dict[str, Tensor]:
+    """A network's parameters by name without what adapters add, wherever each lies; not to be changed."""
+    return {name: patches[0][0] for name, patches in model_patcher.get_key_patches().items()}
+
+
+def make_room(device: torch.device, memory_bytes: int) -> None:
+    """Evict models until there is this much memory on a device."""
+    comfy.model_management.free_memory(memory_bytes, device)
+
+
 def load(model_patcher: Any, memory_bytes: int = 0) -> tuple[Any, torch.device]:
     """Bring a network onto its device, evicting others as needed.
 
@@ -205,6 +265,25 @@ def save_text(prefix: str, suffix: str, text: str) -> dict[str, str]:
     unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, path)
     return {"filename": path.name, "subfolder": subfolder, "type": "output"}
+
+
+def new_model_name(folder: str, prefix: str) -> tuple[Path, str]:
+    """A name for a new file or folder below one of the host's model folders, without suffix; its place is made.
+
+    Args:
+        prefix: the name, with folders if wanted; a number is added.
+
+    Returns:
+        The first directory of the model folder, and the name below it.
+
+    Raises:
+        ValueError: the name leads out of the directory.
+    """
+    root = Path(os.path.abspath(folder_paths.get_folder_paths(folder)[0]))
+    if not Path(os.path.abspath(root / prefix)).is_relative_to(root):
+        raise ValueError(f"the name {prefix!r} leads out of {root}; choose one below it")
+    place, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(root))
+    return root, (Path(place) / f"{name}_{counter:05}_").relative_to(root).as_posix()
 
 
 def progress() -> Progress:

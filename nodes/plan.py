@@ -34,7 +34,9 @@ class AceComposerPlan(io.ComfyNode):
                 AcePlannerWire.Input("planner", tooltip="From Load Planner."),
                 AceBlueprintWire.Input("blueprint", tooltip="What you decided; open fields are planned."),
                 seed_input(),
-                batch_size_input(),
+                batch_size_input(
+                    "How many songs to plan from one blueprint. With several blueprints: 1, or their number."
+                ),
                 io.Boolean.Input(
                     "write_codes",
                     default=True,

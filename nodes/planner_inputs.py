@@ -30,14 +30,8 @@ def seed_input() -> Any:
     )
 
 
-def batch_size_input() -> Any:
-    return io.Int.Input(
-        "batch_size",
-        default=1,
-        min=1,
-        max=MAX_BATCH,
-        tooltip="How many songs to plan from one blueprint. With several blueprints: 1, or their number.",
-    )
+def batch_size_input(tooltip: str) -> Any:
+    return io.Int.Input("batch_size", default=1, min=1, max=MAX_BATCH, tooltip=tooltip)
 
 
 def sampling_inputs(defaults: SamplingParameters) -> list[Any]:

@@ -14,9 +14,11 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ..ace_core.blueprint import Blueprint
+from ..ace_core.checkpoints.inspection import Size
 from ..ace_core.checkpoints.tokenizer import TextTokenizer
 from ..ace_core.conditioning import SongConditions
 from ..ace_core.editing import SongTask
+from ..ace_core.lora.adapters import AppliedAdapter
 from ..ace_core.planner.grammar import Grammar
 from ..ace_core.sampling.settings import CheckpointKind
 
@@ -38,19 +40,22 @@ class AceModel(NamedTuple):
         audio_tokenizer: None in checkpoints converted without it.
         silence: the silence latent [1, T, 64].
         dtype: what the networks compute in.
+        adapters: what `dit` adds to its weights, first put on first.
     """
 
     name: str
-    size: str
+    size: Size
     kind: CheckpointKind
     dit: Any
     condition_encoder: Any
     audio_tokenizer: Any | None
     silence: Tensor
     dtype: torch.dtype
+    adapters: tuple[AppliedAdapter, ...] = ()
 
     def __repr__(self) -> str:
-        return f"ACE-Step 1.5 {self.size.upper()} {self.kind} ({self.name})"
+        model = f"ACE-Step 1.5 {self.size.upper()} {self.kind} ({self.name})"
+        return " + ".join((model, *map(repr, self.adapters)))
 
 
 class AceTextEncoder(NamedTuple):

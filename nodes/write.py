@@ -36,7 +36,7 @@ class AceComposerWriteSong(io.ComfyNode):
                 ),
                 io.Boolean.Input("instrumental", default=False, tooltip="A song without vocals."),
                 seed_input(),
-                batch_size_input(),
+                batch_size_input("How many songs to write from the idea, each with a seed of its own."),
                 AceBlueprintWire.Input(
                     "blueprint", optional=True, tooltip="What you decided already; the song is written around it."
                 ),

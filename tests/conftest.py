@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,10 @@ import pytest
 from chromium import INSTALL_COMMAND, find_chromium
 from comfyui_client import ComfyUIClient
 from host_process import HostProcess, find_comfyui, link_directory
+
+# PyTorch's threads, here and in every server the tests start, sleep while they wait for one another. Spinning, as they
+# do otherwise, makes small networks four times slower as soon as another program uses one of two cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = ("host", "browser", "gpu")

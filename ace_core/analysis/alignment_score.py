@@ -15,10 +15,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ..checkpoints.tokenizer import TextTokenizer
+from ..conditioning import SongConditions
+from ..models.dit import DiT
+from ..models.layers import AttentionFunction, scaled_dot_product_attention
+from ..progress import Progress
 from .dtw import WarpingPath, warping_path
-from .lyric_attention import Matrix
+from .lyric_attention import SEED, Matrix, lyric_attention, mean_attention
+from .lyric_tokens import lyric_tokens
 
 COVERED_ENERGY = 0.1
 CENTROID_ENERGY = 0.01
@@ -36,7 +44,53 @@ class AlignmentScore(NamedTuple):
     score: float
 
 
-def alignment_score(mean_attention: Matrix, in_tag: Sequence[bool]) -> AlignmentScore | None:
+def score_alignment(
+    dit: DiT,
+    song: SongConditions,
+    latents: Tensor,
+    tokenizer: TextTokenizer,
+    *,
+    level: float,
+    device: torch.device,
+    dtype: torch.dtype,
+    seed: int = SEED,
+    attention: AttentionFunction = scaled_dot_product_attention,
+    on_progress: Progress | None = None,
+) -> AlignmentScore | None:
+    """Listen to a finished song once and score how it follows its lyrics; `align_lyrics` has this score too.
+
+    Args:
+        song: its conditions. latents: its clean latents [T, 64].
+        tokenizer: the text encoder's.
+        level: 1 / steps of the sampler scores the song, `PURE_NOISE` what plan and codes alone let expect.
+        seed: of the noise.
+        on_progress: see `lyric_attention`.
+
+    Returns:
+        None for lyrics of tags alone, without listening.
+
+    Raises:
+        ValueError: conditions without a lyric prompt, and what `lyric_attention` refuses.
+    """
+    tokens = lyric_tokens(song.lyric_ids, tokenizer)
+    if all(tokens.in_tag):
+        return None
+    heads = lyric_attention(
+        dit,
+        song,
+        latents,
+        tokens,
+        level=level,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        on_progress=on_progress,
+    )
+    return alignment_score(mean_attention(heads), tokens.in_tag)
+
+
+def alignment_score(attention: Matrix, in_tag: Sequence[bool]) -> AlignmentScore | None:
     """Score the mean attention [tokens, frames] of the lyric heads.
 
     Args:
@@ -48,7 +102,7 @@ def alignment_score(mean_attention: Matrix, in_tag: Sequence[bool]) -> Alignment
     sung = ~np.array(in_tag, dtype=np.bool_)
     if not sung.any():
         return None
-    energy = _normalised(mean_attention)
+    energy = _normalised(attention)
     path = warping_path(-(energy**2))
     exact = energy.astype(np.float64)
     coverage = float((exact[sung].max(axis=1) > COVERED_ENERGY).mean())

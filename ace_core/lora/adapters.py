@@ -90,8 +90,8 @@ def adapter_matrix(adapter: Adapter, device: torch.device | str | None = None) -
         reduce(torch.matmul, [tensor.to(device=device, dtype=torch.float32) for tensor in factor])
         for factor in adapter.factors
     ]
-    combine = torch.kron if adapter.kind == "lokr" else torch.mul
-    return reduce(combine, matrices) * adapter.scale
+    matrix: Tensor = reduce(torch.kron if adapter.kind == "lokr" else torch.mul, matrices)
+    return matrix * adapter.scale
 
 
 def weight_change(weight: Tensor, adapter: Adapter, strength: float) -> Tensor:
@@ -102,7 +102,7 @@ def weight_change(weight: Tensor, adapter: Adapter, strength: float) -> Tensor:
     weight = weight.float()
     changed = weight + change
     magnitude = adapter.magnitude.to(changed)
-    norms = torch.linalg.vector_norm(changed, dim=magnitude.shape.index(1), keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(changed, dim=magnitude.shape.index(1), keepdim=True)
     return strength * (changed * (magnitude / norms.clamp_min(torch.finfo(torch.float32).tiny)) - weight)
 
 

@@ -1,7 +1,7 @@
 """A difference of weights -> the LoRA nearest to it, by singular values.
 
-The nearest matrix of a rank, in the sum of squares, keeps the largest singular values (Eckart and Young). They are found
-exactly for small matrices, and by subspace iteration for large ones: many times faster, and as near as the tests say.
+The nearest matrix of a rank, in the sum of squares, keeps the largest singular values (Eckart and Young). They are
+found exactly for small matrices, and by subspace iteration for large ones: many times faster, and nearly as near.
 
 Traps:
 - `torch.svd_lowrank` draws from the global random numbers. The start here comes from a fixed seed, on the CPU, so a

@@ -353,7 +353,7 @@ def _base(fields: Iterable[Mapping[str, Any]]) -> Base:
 def _width(name: str, shape: tuple[int, ...] | None) -> str:
     """How wide the model of a weight is, in words."""
     if shape is None:
-        return f"one without {name}"
+        return f"without {name}"
     outwards = name.endswith((".o_proj.weight", ".down_proj.weight")) or not name.startswith("layers.")
     width = shape[0] if outwards else shape[1]
     return f"{width} wide ({PUBLISHED_WIDTHS[width]})" if width in PUBLISHED_WIDTHS else f"{width} wide"

@@ -86,7 +86,7 @@ def adapter_rank(adapter: Adapter) -> int | None:
 
 def comfyui_tensors(adapters: Mapping[str, Adapter], dtype: torch.dtype) -> dict[str, Tensor]:
     """Tensors under the names of ComfyUI: `diffusion_model.decoder.layers.0.self_attn.q_proj.lora_up.weight`, ..."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, adapter in adapters.items():
         module = f"diffusion_model.decoder.{name.removesuffix('.weight')}"
         rank, factors = adapter_rank(adapter), adapter.factors
@@ -109,7 +109,7 @@ def peft_tensors(adapters: Mapping[str, Adapter], dtype: torch.dtype) -> dict[st
     Raises:
         ValueError: a LoHa or LoKr, or a magnitude over the outputs, which peft's LoRA does not have.
     """
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, adapter in adapters.items():
         module = f"base_model.model.{name.removesuffix('.weight')}"
         if adapter.kind != "lora" or adapter.magnitude is not None and adapter.magnitude.shape[0] == 1:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
-from ace_core.sampling.noise import initial_noise, item_seeds, step_noise
+from ace_core.sampling.noise import Variation, initial_noise, item_seeds, step_noise, varied_noise
 
 LARGEST = 2**64 - 1
 
@@ -58,8 +60,39 @@ def test_step_noise_belongs_to_item_and_step() -> None:
     assert abs(float(torch.cat(draws).std()) - 1) < 0.01
 
 
+def test_a_variation_turns_the_noise_of_each_item_towards_that_of_its_other_seed() -> None:
+    noise, others = initial_noise((1, 2), 2000), initial_noise((31, 32), 2000)
+    assert torch.equal(varied_noise(noise, Variation((31, 32), 0.0)), noise)
+    assert torch.equal(varied_noise(noise, Variation((31, 32), 1.0)), others)
+    for strength in (0.1, 0.5, 0.9):
+        varied = varied_noise(noise, Variation((31, 32), strength))
+        assert torch.equal(varied_noise(noise[1:], Variation((32,), strength))[0], varied[1])
+        assert varied.std().item() == pytest.approx(1, abs=0.01)
+        angle = math.radians(90 * strength)
+        assert (varied * noise).mean().item() == pytest.approx(math.cos(angle), abs=0.01)
+        assert (varied * others).mean().item() == pytest.approx(math.sin(angle), abs=0.01)
+
+
+def test_a_variation_turns_the_noise_of_steps_too() -> None:
+    assert torch.equal(step_noise((1, 2), 3, 131, Variation((31, 32), 0.0)), step_noise((1, 2), 3, 131))
+    assert torch.equal(step_noise((1, 2), 3, 131, Variation((31, 32), 1.0)), step_noise((31, 32), 3, 131))
+
+
+@pytest.mark.parametrize(
+    ("variation", "message"),
+    [
+        (Variation((1,), 0.5), "got 1 variation seeds for a batch of 2"),
+        (Variation((1, 2), 1.01), "variation strength must be 0 to 1, got 1.01"),
+        (Variation((1, 2), -0.5), "variation strength must be 0 to 1, got -0.5"),
+    ],
+)
+def test_wrong_variations_are_named(variation: Variation, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        varied_noise(initial_noise((5, 6), 131), variation)
+
+
 def test_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
     initial_noise((1, 2), 131)
-    step_noise((1, 2), 0, 131)
+    step_noise((1, 2), 0, 131, Variation((3, 4), 0.5))
     assert torch.equal(torch.get_rng_state(), before)

@@ -74,14 +74,13 @@ def test_neighbours_share_the_room_between_them(gap: int) -> None:
     spans = (SampleSpan(20, 30), SampleSpan(30 + gap, 50))
     original, window = noise(0, 80), noise(1, 80)
     result = splice(window, Splice(original, 0, spans, 10))
-    middle = (30 + 30 + gap) // 2
-    alone = [splice(window, Splice(original, 0, (span,), min(10, room))) for span, room in zip(spans, room_of(gap))]
-    assert torch.equal(result[:, 20:middle], alone[0][:, 20:middle])
-    assert torch.equal(result[:, middle:50], alone[1][:, middle:50])
-
-
-def room_of(gap: int) -> tuple[int, int]:
-    return gap // 2, gap - gap // 2
+    rooms = (gap // 2, gap - gap // 2)
+    first, second = (
+        splice(window, Splice(original, 0, (span,), min(10, room))) for span, room in zip(spans, rooms, strict=True)
+    )
+    middle = 30 + gap // 2
+    assert torch.equal(result[:, 20:middle], first[:, 20:middle])
+    assert torch.equal(result[:, middle:50], second[:, middle:50])
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.7, 1.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import wave
 from collections.abc import Mapping
@@ -72,7 +73,8 @@ def listen(source: tuple[str, Mapping[str, Any]]) -> Prompt:
     codes = {"model": ["load", 0], "vae": ["load", 2], "audio": ["audio", 0]}
     prompt = with_nodes({}, audio=source, codes=("AceComposerAudioToCodes", codes))
     keep = (KEEP[0], KEEP[1] | {"blueprint": ["codes", 0]})
-    return with_nodes({**prompt, "load": published_prompt("text_to_music")["load"]}, keep=keep)
+    text = ("PreviewAny", {"source": ["codes", 1]})
+    return with_nodes({**prompt, "load": published_prompt("text_to_music")["load"]}, keep=keep, text=text)
 
 
 def refusal(client: ComfyUIClient, prompt: Prompt) -> str:
@@ -141,6 +143,56 @@ def test_a_new_sound_needs_no_new_plan(client: ComfyUIClient, planned: Planned) 
     assert np.abs(sounds(client, run)[0].waveform - planned.sounds[0].waveform).max() > 0.1
 
 
+def test_each_song_of_a_batch_has_a_plan_of_its_own(client: ComfyUIClient) -> None:
+    open_facts = {"blueprint": {"bpm": 0, "duration_seconds": 0.0}}
+    run = succeed(client, only_plan(**open_facts, plan={"batch_size": 4, "write_codes": False}))
+    songs = blueprints_of(client, run)
+    assert len({(song.bpm, song.key, song.duration_seconds) for song in songs}) == 4
+    for song in songs:
+        assert song.planned == {"bpm", "duration_seconds", "language", "key", "time_signature"}
+    alone = succeed(client, only_plan(**open_facts, plan={"seed": PLAN_SEED + 3, "write_codes": False}))
+    assert blueprints_of(client, alone) == (songs[3],)
+
+
+def test_a_caption_is_rewritten_for_the_renderer_only(client: ComfyUIClient) -> None:
+    prompt = short_batch(plan={"rewrite_caption": True, "batch_size": 2})
+    run = succeed(client, prompt)
+    songs = blueprints_of(client, run)
+    assert len({song.rewritten_caption for song in songs}) == 2
+    for song in songs:
+        assert song.caption == USER_FIELDS["caption"] and song.origin("caption") == "user"
+        assert song.rewritten_caption and song.origin("rewritten_caption") == "planner"
+        assert f"rewritten_caption: {song.rewritten_caption[:20]}" in text_of(run, "plan")
+    plain = succeed(client, short_batch(plan={"rewrite_caption": False, "batch_size": 2}))
+    assert caption_tokens(run) != caption_tokens(plain)
+    assert np.abs(sounds(client, run)[0].waveform - sounds(client, plain)[0].waveform).max() > 0.01
+
+
+def caption_tokens(run: Run) -> list[str]:
+    """How long the renderer's caption prompts are, as Encode shows it."""
+    return re.findall(r"caption (\d+)/", text_of(run, "encode"))
+
+
+def test_a_natural_ending_is_followed_by_silence(client: ComfyUIClient, planned: Planned) -> None:
+    run = succeed(client, short_batch(plan={"natural_ending": True}))
+    songs = blueprints_of(client, run)
+    counts = [len(song.audio_codes or ()) for song in songs]
+    assert SHORT_CODES - 20 <= min(counts) < SHORT_CODES
+    for song, exact in zip(songs, planned.songs, strict=True):
+        assert exact.audio_codes is not None
+        assert song.audio_codes == exact.audio_codes[: len(song.audio_codes or ())]
+    assert "the music ends by itself after" in text_of(run, "plan")
+    assert all(sound.waveform.shape == (2, int(SHORT_SECONDS * 48000)) for sound in sounds(client, run))
+
+
+def test_int8_weights_write_codes(client: ComfyUIClient, planned: Planned) -> None:
+    run = succeed(client, only_plan(planner={"weights": "int8"}))
+    (song,) = blueprints_of(client, run)
+    assert song.audio_codes is not None and len(song.audio_codes) == SHORT_CODES
+    assert song.audio_codes != planned.songs[0].audio_codes
+    assert text_of(run, "planner").endswith("float32, int8 weights")
+
+
 def test_a_plan_can_be_shared(client: ComfyUIClient) -> None:
     run = succeed(client, only_plan(plan={"share_plan": True, "batch_size": 2}))
     one, other = blueprints_of(client, run)
@@ -182,6 +234,29 @@ def test_simple_mode_makes_a_song_from_one_line(client: ComfyUIClient, instrumen
     assert "caption: " in text_of(run, "write")
 
 
+def test_simple_mode_writes_lyrics_for_the_renderer(client: ComfyUIClient) -> None:
+    prompt = published_prompt("simple_mode", blueprint={"duration_seconds": SHORT_SECONDS}, write={"batch_size": 4})
+    prompt = {name: prompt[name] for name in ("planner", "blueprint", "write", "load", "encode")}
+    prompt["encode"]["inputs"]["blueprint"] = ["write", 0]
+    run = succeed(client, with_nodes(prompt, keep=(KEEP[0], KEEP[1] | {"blueprint": ["write", 0]})))
+    songs = blueprints_of(client, run)
+    written = [song.lyrics for song in songs if song.lyrics is not None]
+    assert len(set(written)) > 1
+    assert all(song.origin("lyrics") in ("planner", "auto") for song in songs)
+    assert text_of(run, "write").count("lyrics: ") == len(written)
+    lengths = re.findall(r"lyrics (\d+)/", text_of(run, "encode"))
+    assert len(lengths) == 4 and len(set(lengths)) > 1
+
+
+def test_the_instrumental_switch_writes_no_lyrics(client: ComfyUIClient) -> None:
+    prompt = published_prompt("simple_mode", write={"instrumental": True, "batch_size": 2, "seed": 8})
+    prompt = {name: prompt[name] for name in ("planner", "blueprint", "write")}
+    run = succeed(client, with_nodes(prompt, keep=(KEEP[0], KEEP[1] | {"blueprint": ["write", 0]})))
+    for song in blueprints_of(client, run):
+        assert (song.lyrics, song.language) == (INSTRUMENTAL_LYRICS, "unknown")
+        assert fields_left_auto(song) == ()
+
+
 def test_understanding_a_sound_gives_a_blueprint_and_its_text(client: ComfyUIClient, planned: Planned) -> None:
     prompt = published_prompt("understand_audio", audio={"audio": output_name(planned.run, "save", "audio")})
     run = succeed(client, prompt)
@@ -198,7 +273,8 @@ def test_a_recording_becomes_codes(client: ComfyUIClient, planned: Planned) -> N
     run = succeed(client, listen(("LoadAudio", {"audio": output_name(planned.run, "save", "audio")})))
     (song,) = blueprints_of(client, run)
     assert song.audio_codes is not None and len(song.audio_codes) == SHORT_CODES
-    assert text_of(run, "codes").count("<|audio_code_") == SHORT_CODES
+    assert text_of(run, "codes") == f"{SHORT_CODES} codes, {SHORT_SECONDS:g} s"
+    assert text_of(run, "text").count("<|audio_code_") == SHORT_CODES
 
 
 def test_an_edited_blueprint(client: ComfyUIClient, planned: Planned) -> None:

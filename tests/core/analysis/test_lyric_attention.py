@@ -16,7 +16,7 @@ import torch
 from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
 from networks import peer_state, random_weights
 from numpy.typing import NDArray
-from planted_lyrics import CONFIG, Lyrics, PlantedDiT, song_of
+from planted_lyrics import CONFIG, PlantedDiT, song_of
 from tiny_checkpoints import write_tiny
 from torch import Tensor, nn
 
@@ -24,7 +24,7 @@ from ace_core.analysis import lyric_attention as module
 from ace_core.analysis.lyric_attention import lyric_attention, lyric_heads, mean_attention, read_attention
 from ace_core.analysis.lyric_tokens import LyricTokens
 from ace_core.checkpoints import CheckpointError, inspect_model
-from ace_core.models.dit import DiT, DiTConfig, LayerHeads
+from ace_core.models.dit import DiT, LayerHeads
 from ace_core.sampling.noise import initial_noise
 
 CPU = torch.device("cpu")
@@ -240,23 +240,22 @@ def test_consensus_equals_the_steps_in_plain_python(tokens: int, frames: int) ->
 
 
 def test_consensus_of_a_worked_example() -> None:
-    """Two tokens of three frames: of each row only the sung frame is above twice the median, and stays alone."""
-    weights = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    """Three tokens of three frames, of which two are sung in one frame each."""
+    weights = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     e = math.e
-    sung = e / (e + 2) * e / (e + 1)  # softmax over the frames of a token times softmax over the tokens of a frame
-    silent = 1 / (e + 2) / 2  # median of each row; the column medians are then half of what is left
-    left = sung - 2 * silent
-    squared = (left - 2 * left / 2) ** 2
-    assert squared == 0  # two rows: the median of a column with one cell is half of that cell, and twice it is all
-    assert read_attention([weights]).consensus == pytest.approx(np.zeros((2, 3)), abs=1e-6)
-
-    three = torch.cat((weights, torch.zeros(1, 3)))
-    sung = e / (e + 2) * e / (e + 2)
-    kept = (sung - 2 / (e + 2) / 3) ** 2  # the median of each column is now 0
+    sung = e / (e + 2) * e / (e + 2)  # softmax over the frames of the token times softmax over the tokens of the frame
+    row_median = 1 / (e + 2) * 1 / 3  # of both rows; it is the cell of the middle frame
+    kept = (sung - 2 * row_median) ** 2  # all other cells are below twice their row's median, so column medians are 0
     mean, deviation = 2 * kept / 9, kept * math.sqrt(2 / 9 - 4 / 81)
     expected = np.full((3, 3), -mean / (deviation + 1e-9))
     expected[0, 0] = expected[1, 2] = (kept - mean) / (deviation + 1e-9)
-    np.testing.assert_allclose(read_attention([three]).consensus, expected, rtol=1e-5)
+    np.testing.assert_allclose(read_attention([weights]).consensus, expected, rtol=1e-5)
+
+
+def test_a_column_of_two_tokens_keeps_nothing_of_a_single_one() -> None:
+    """The median of two numbers is halfway between them: twice that is the larger one when the other is 0."""
+    weights = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    assert not read_attention([weights]).consensus.any()
 
 
 def test_means_are_those_of_the_heads() -> None:
@@ -281,6 +280,6 @@ def test_broken_attention_is_refused(read: object) -> None:
         read(heads)  # type: ignore[operator]
 
 
-def test_memory_estimate_grows_with_song_and_lyrics() -> None:
+def test_memory_estimate_counts_scores_and_matrices() -> None:
     song = song_of(range(23), 130)
     assert module.lyric_attention_memory_bytes(CONFIG, song, TOKENS) == 4 * 65 * (2 * 29 + 7 * 14)

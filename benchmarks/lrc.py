@@ -1,0 +1,103 @@
+"""Timing the lyrics of a song of 240 s at the published 2B size, against one step of the sampler for the same song.
+
+`ratio` is timing / step: everything from finished latents to LRC text, the preparation of the conditions included,
+over one unguided step without its preparation. `attention_memory_bytes` is the peak from the queries of a layer to the
+times of the lines, for all heads; `peak_memory_bytes` that of the whole timing with the network's activations.
+
+Cases: `song` (600 lyric tokens), `longest` (2040, all that a prompt holds).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ace_core.analysis.lyric_alignment import time_lyrics
+from ace_core.analysis.lyric_attention import lyric_attention, lyric_heads, read_attention
+from ace_core.analysis.lyric_formats import lrc
+from ace_core.analysis.lyric_tokens import LyricTokens
+from ace_core.audio import latent_frames, sample_count
+from ace_core.conditioning import SongConditions
+from ace_core.models.dit import DiT
+
+from .common import PeakMemory, Result, interleaved_medians, parse_options, report
+from .dit import PUBLISHED_2B
+from .render import random_network
+
+DURATION_SECONDS = 240
+LYRIC_TOKENS = {"song": 600, "longest": 2040}
+HEADER_TOKENS = 8
+OTHER_TOKENS = 60  # timbre and caption
+LINE_TOKENS = 10
+STEPS = 8
+
+
+@torch.inference_mode()
+def main() -> None:
+    options = parse_options("lrc", tuple(LYRIC_TOKENS), repeats=1)
+    device, dtype = options.device, options.dtype
+    count = LYRIC_TOKENS[options.case]
+    frames = latent_frames(DURATION_SECONDS)
+    dit = random_network(DiT(PUBLISHED_2B, ops=nn, device="meta"), device, dtype)
+    generator = torch.Generator().manual_seed(1)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    song = SongConditions(
+        packed=noise(HEADER_TOKENS + count + OTHER_TOKENS, PUBLISHED_2B.condition_size),
+        source=noise(frames, 64),
+        mask=torch.ones(frames),
+        sample_count=sample_count(DURATION_SECONDS),
+    )
+    texts = tuple("la\n" if index % LINE_TOKENS == 0 else "la " for index in range(1, count + 1))
+    tokens = LyricTokens(HEADER_TOKENS, texts, (False,) * count)
+    latents = noise(frames, 64)
+
+    def time_song() -> str:
+        heads = lyric_attention(dit, song, latents, tokens, level=1 / STEPS, device=device, dtype=dtype)
+        return lrc(time_lyrics(read_attention(heads).consensus, tokens, DURATION_SECONDS))
+
+    x = noise(1, frames, 64).to(device)
+    context = noise(1, frames, 128).to(device, dtype)
+    hidden = noise(1, frames // PUBLISHED_2B.patch_size, PUBLISHED_2B.hidden_size).to(device, dtype)
+    run = dit.prepare([song.packed.to(device, dtype)], [1000 / STEPS], frames, guided=False)
+
+    with PeakMemory(device) as peak:
+        lines = time_song().count("\n")
+    with PeakMemory(device) as attention_peak:
+        attend_and_time(dit, tokens, hidden, run.conditions[0].key)
+    medians = interleaved_medians(
+        {"timing": time_song, "step": lambda: dit(x, context, 0, run, guided=False)},
+        repeats=options.repeats,
+        device=device,
+        warm_up=0 if device.type == "cpu" else 1,
+    )
+    result = Result(
+        name="lrc",
+        case=options.case,
+        ours_seconds=medians["timing"],
+        peer_seconds=None,
+        ratio=medians["timing"] / medians["step"],
+        peak_memory_bytes=peak.bytes,
+        setup_seconds=0.0,
+        extra={
+            "step_seconds": medians["step"],
+            "attention_memory_bytes": attention_peak.bytes,
+            "audio_seconds": DURATION_SECONDS,
+            "lyric_tokens": count,
+            "lines": lines,
+        },
+    )
+    report(result, options)
+
+
+def attend_and_time(dit: DiT, tokens: LyricTokens, hidden: Tensor, key: Tensor) -> None:
+    """The attention of all lyric heads without the layers around it, as if they were heads of one layer."""
+    heads = [head for layer in lyric_heads(PUBLISHED_2B) for head in layer.heads]
+    read = read_attention(dit.layers[0].attention_weights(hidden, key, heads, tokens.rows))
+    time_lyrics(read.consensus, tokens, DURATION_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""What adapters change in the decoder's weights, against peft's merge and diffusers' loader on the same weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from adapter_files import attention_shapes, random_lora, write_diffusers_file, write_peft_folder
+from diffusers.loaders import AceStepLoraLoaderMixin
+from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
+from diffusers.training_utils import _collate_lora_metadata
+from networks import PEER_NAMES, peer_state
+from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft.utils import get_peft_model_state_dict
+from torch import Tensor
+
+from ace_core.lora.adapters import Adapter, AppliedAdapter, Strengths, joined_change
+from ace_core.lora.formats import check_fits, inspect_adapter, load_adapter
+from ace_core.lora.saving import save_adapter
+from ace_core.models.dit import DiT
+
+TOLERANCE = 1e-5
+AS_TRAINED = Strengths()
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
+CONFIGS: dict[str, Callable[[], PeftConfig]] = {
+    "LoRA": lambda: LoraConfig(r=4, lora_alpha=8, target_modules=TARGETS, init_lora_weights=False),
+    "rank-stabilised": lambda: LoraConfig(
+        r=4, lora_alpha=8, target_modules=TARGETS, init_lora_weights=False, use_rslora=True
+    ),
+    "patterns": lambda: LoraConfig(
+        r=4,
+        lora_alpha=8,
+        target_modules=TARGETS,
+        init_lora_weights=False,
+        rank_pattern={"q_proj": 2, r"layers\.1\..*v_proj": 6},
+        alpha_pattern={"self_attn.q_proj": 3, "layers.2.cross_attn.o_proj": 16},
+    ),
+    "every matrix": lambda: LoraConfig(
+        r=4,
+        lora_alpha=8,
+        target_modules=[*TARGETS, "gate_proj", "up_proj", "down_proj", "linear_1", "time_proj", "condition_embedder"],
+        init_lora_weights=False,
+    ),
+    "DoRA": lambda: LoraConfig(r=4, lora_alpha=8, target_modules=TARGETS, init_lora_weights=False, use_dora=True),
+    "LoHa": lambda: LoHaConfig(r=4, alpha=8, target_modules=TARGETS, init_weights=False),
+    "LoKr": lambda: LoKrConfig(r=2, alpha=8, target_modules=TARGETS, init_weights=False),
+    "LoKr, both factored": lambda: LoKrConfig(
+        r=2, alpha=8, target_modules=TARGETS, init_weights=False, decompose_both=True
+    ),
+    "whole LoKr": lambda: LoKrConfig(r=64, alpha=8, target_modules=TARGETS, init_weights=False),
+}
+
+
+def peft_model(dit: DiT, config: PeftConfig) -> PeftModel:
+    """peft around a copy of the decoder, every number of the adapter random."""
+    torch.manual_seed(0)  # peft's initial values
+    model = get_peft_model(copy.deepcopy(dit), config)
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data = parameter * (1 + 0.3 * noise) if "magnitude" in name else 0.2 * noise
+    return model
+
+
+def changes_of(path: Path, weights: dict[str, Tensor], strengths: Strengths = AS_TRAINED) -> dict[str, Tensor]:
+    files = inspect_adapter(path)
+    assert files.unmatched == ()
+    check_fits(files, {name: tuple(tensor.shape) for name, tensor in weights.items()}, "the model", "turbo")
+    applied = [AppliedAdapter("adapter", load_adapter(files), strengths)]
+    return {name: joined_change(name, weights[name], applied) for name in applied[0].adapter.weights}
+
+
+def assert_same_changes(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == {name for name, tensor in expected.items() if tensor.any()}
+    for name, change in found.items():
+        assert change.abs().max() > 1e-3
+        assert (change - expected[name]).abs().max() <= TOLERANCE, name
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_changes_equal_the_merge_of_peft(tmp_path: Path, dit: DiT, weights: dict[str, Tensor], kind: str) -> None:
+    model = peft_model(dit, CONFIGS[kind]())
+    model.save_pretrained(tmp_path)
+    found = changes_of(tmp_path, weights)
+    merged = model.merge_and_unload().state_dict()
+    assert_same_changes(found, {name: merged[name] - tensor for name, tensor in weights.items()})
+
+
+def test_a_folder_saved_here_is_read_by_peft(
+    tmp_path: Path, dit: DiT, weights: dict[str, Tensor], generator: torch.Generator
+) -> None:
+    """Ranks, scales and magnitudes of its own for each weight, and only some weights."""
+    adapters = {}
+    for index, name in enumerate(("layers.0.self_attn.q_proj.weight", "layers.3.mlp.down_proj.weight")):
+        rows, columns = weights[name].shape
+        up, down = (0.2 * torch.randn(size, generator=generator) for size in ((rows, 2 + index), (2 + index, columns)))
+        magnitude = weights[name].norm(dim=1, keepdim=True) * (1 + 0.1 * torch.rand(rows, 1, generator=generator))
+        adapters[name] = Adapter("lora", 0.5 + index, ((up, down),), magnitude)
+    path = save_adapter(
+        tmp_path / "style", adapters, "peft", base_model="acestep-v15-base", metadata={}, dtype=torch.float32
+    )
+    merged = PeftModel.from_pretrained(copy.deepcopy(dit), path.parent).merge_and_unload().state_dict()
+    assert_same_changes(changes_of(path, weights), {name: merged[name] - tensor for name, tensor in weights.items()})
+
+
+@pytest.fixture
+def peer(dit: DiT) -> AceStepTransformer1DModel:
+    config = dit.config
+    model = AceStepTransformer1DModel(
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        encoder_hidden_size=config.condition_size,
+        sliding_window=config.sliding_window,
+    )
+    state = peer_state(dit)
+    del state["null_condition_emb"]
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def peer_changes(peer: AceStepTransformer1DModel, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the adapters loaded into diffusers' transformer change, under our names."""
+    peer.fuse_lora()
+    peer.unload_lora()
+    fused = peer.state_dict()
+    changes = {}
+    for name, tensor in weights.items():
+        peer_name = name
+        for ours, theirs in PEER_NAMES:
+            peer_name = peer_name.replace(ours, theirs)
+        if peer_name in fused:
+            changes[name] = fused[peer_name] - tensor
+    return changes
+
+
+@pytest.mark.parametrize("write", [write_diffusers_file, write_peft_folder], ids=["diffusers", "official"])
+def test_changes_equal_those_of_diffusers_loader(
+    tmp_path: Path,
+    peer: AceStepTransformer1DModel,
+    weights: dict[str, Tensor],
+    write: Callable[[Path, object], Path],
+) -> None:
+    """diffusers reads alpha from its own header only, so the official file has alpha = rank."""
+    alpha = 8.0 if write is write_diffusers_file else 4.0
+    path = write(tmp_path / "lora.safetensors", random_lora(attention_shapes(weights), rank=4, alpha=alpha))
+    file = path / "adapter_model.safetensors" if path.is_dir() else path
+    state, metadata = AceStepLoraLoaderMixin.lora_state_dict(str(file), return_lora_metadata=True)
+    AceStepLoraLoaderMixin.load_lora_into_transformer(state, peer, metadata=metadata)
+    assert_same_changes(changes_of(path, weights), peer_changes(peer, weights))
+
+
+def test_what_diffusers_saves_is_read(
+    tmp_path: Path, peer: AceStepTransformer1DModel, weights: dict[str, Tensor]
+) -> None:
+    config = LoraConfig(
+        r=4,
+        lora_alpha=8,
+        target_modules=["to_q", "to_k", "to_v", "to_out.0"],
+        init_lora_weights=False,
+        alpha_pattern={"self_attn.to_q": 3},
+    )
+    torch.manual_seed(0)
+    peer.add_adapter(config)
+    AceStepLoraLoaderMixin.save_lora_weights(
+        tmp_path,
+        transformer_lora_layers=get_peft_model_state_dict(peer),
+        transformer_lora_adapter_metadata=_collate_lora_metadata({"transformer": peer})[
+            "transformer_lora_adapter_metadata"
+        ],
+    )
+    found = changes_of(tmp_path / "pytorch_lora_weights.safetensors", weights)
+    assert_same_changes(found, peer_changes(peer, weights))
+
+
+def test_strengths_multiply_the_change(tmp_path: Path, dit: DiT, weights: dict[str, Tensor]) -> None:
+    for kind in ("LoRA", "DoRA"):
+        path = tmp_path / kind
+        peft_model(dit, CONFIGS[kind]()).save_pretrained(path)
+        whole = changes_of(path, weights)
+        for name, change in changes_of(path, weights, Strengths(0.5, -1.0, 3.0)).items():
+            factor = -0.5 if ".self_attn." in name else 1.5
+            assert torch.allclose(change, factor * whole[name], rtol=1e-6, atol=1e-8)
