@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.v0_0_2 import io, ui
+from torch import Tensor
 
 from ..ace_core.audio import SAMPLE_RATE, resample, to_stereo, validate_waveform
 from ..ace_core.mixing import Channel, lowered_to_full_scale, mix
@@ -125,7 +126,7 @@ def _channel_inputs(number: int) -> list[Any]:
     ]
 
 
-def _stem(audio: Mapping[str, Any] | None) -> Any:
+def _stem(audio: Mapping[str, Any] | None) -> Tensor:
     """A stem [B, 2, N] at 48 kHz; it may be silent."""
     if audio is None:
         return validate_waveform(None, SAMPLE_RATE)

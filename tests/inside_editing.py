@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -132,12 +133,11 @@ def repaint() -> dict[str, Any]:
         for mode in FADE_SAMPLES
     }
     inside = [slice(round(start * RATE), round(end * RATE)) for start, end in parts]
-    names = list(results)
     return {
         "shape": [list(result.shape) for result in results.values()],
         "kept": {mode: spans_kept(clip(), result, parts, FADE_SAMPLES[mode]) for mode, result in results.items()},
         "inside": [difference(results["balanced"][:, part], clip()[:, part]) for part in inside],
-        "modes": [difference(results[one], results[other]) for one, other in zip(names, names[1:], strict=False)],
+        "modes": [difference(one, other) for one, other in pairwise(results.values())],
     }
 
 
@@ -244,16 +244,15 @@ def tracks() -> dict[str, Any]:
     """Stems are as long as their source, in order, and the task matters."""
     extracted = song(make("AceComposerExtract", drums=True, bass=True), kind="base")
     others = {name: song(make(name), kind="base") for name in TRACK_TASKS}
-    names = list(others)
     in_part = song(make("AceComposerLego", regions="1-2"), kind="base")
     return {
         "shape": list(extracted.shape),
         "stems differ": [difference(extracted[index], extracted[index - 1]) for index in range(3)],
         "alone": difference(song(make("AceComposerExtract"), kind="base")[0], extracted[0]),
         "shapes": {name: list(result.shape) for name, result in others.items()},
-        "tasks differ": [difference(others[one], others[other]) for one, other in zip(names, names[1:], strict=False)],
+        "tasks differ": [difference(one, other) for one, other in pairwise(others.values())],
         "lego in part": difference(in_part, others["AceComposerLego"]),
-        "turbo": {name: raised(lambda name=name: song(make(name))) for name in TRACK_TASKS},
+        "turbo": {name: raised(partial(song, make(name))) for name in TRACK_TASKS},
     }
 
 
@@ -271,9 +270,9 @@ def picked_stems() -> dict[str, Any]:
     return {
         "tracks": [item.tracks for item in task.songs],
         "picked": [pick("vocals", 1), pick("bass", 1), pick("drums", 2), pick("bass", 2)],
-        "not extracted": raised(lambda: pick("guitar", 1)),
-        "no such item": raised(lambda: pick("drums", 3)),
-        "another batch": raised(lambda: pick("drums", 1, batch=5)),
+        "not extracted": raised(partial(pick, "guitar", 1)),
+        "no such item": raised(partial(pick, "drums", 3)),
+        "another batch": raised(partial(pick, "drums", 1, batch=5)),
     }
 
 
@@ -310,20 +309,14 @@ def retake() -> dict[str, Any]:
     plain, other = song(seed=5), song(seed=9)
     batch = song(seed=5, batch_size=2, retake=(9, 0.3))
     task = make("AceComposerRepaint", start=2.0, end=3.0)
-    twice = lambda: execute(  # noqa: E731
-        "retake",
-        "AceComposerRetake",
-        conditioning=pack_module("nodes.types").AceConditioning((), (1, 0.5)),
-        seed=1,
-        strength=0.5,
-    )
+    again = {"conditioning": pack_module("nodes.types").AceConditioning((), (1, 0.5)), "seed": 1, "strength": 0.5}
     return {
         "0": difference(song(retake=(9, 0.0)), plain),
         "0.3": difference(song(retake=(9, 0.3)), plain),
         "1": difference(song(retake=(9, 1.0)), other),
         "of a batch": difference(batch[1], song(seed=6, retake=(10, 0.3))[0]),
         "of a repaint": difference(song(task, retake=(9, 0.3)), song(task)),
-        "twice": raised(twice),
+        "twice": raised(partial(execute, "retake", "AceComposerRetake", **again)),
     }
 
 
@@ -353,7 +346,7 @@ def batches() -> dict[str, Any]:
             spans_kept(source, result, [(2.0, 3.0)], FADE_SAMPLES["balanced"])
             for source, result in zip(clips, repainted, strict=True)
         ],
-        "2 and 3": raised(lambda: song(both, plans=[*plans, plan()])),
+        "2 and 3": raised(partial(song, both, plans=[*plans, plan()])),
     }
 
 
@@ -383,9 +376,9 @@ def mixed() -> dict[str, Any]:
         "without the second": difference(muted[0], sum(stem for name, stem in stems.items() if name != "bass")),
         "left": [float(left[0, side].abs().max()) for side in (0, 1)],
         "other rates": list(short.shape),
-        "all muted": raised(lambda: mix(four[0], mute_1=True)),
-        "none": raised(lambda: mix(None)),
-        "pan": raised(lambda: mix(four[0], pan_1=2.0)),
+        "all muted": raised(partial(mix, four[0], mute_1=True)),
+        "none": raised(partial(mix, None)),
+        "pan": raised(partial(mix, four[0], pan_1=2.0)),
     }
 
 
@@ -404,9 +397,9 @@ def refusals() -> dict[str, str]:
     found = {
         name: raised(lambda recording=recording: make("AceComposerCover", recording)) for name, recording in bad.items()
     }
-    vae, nothing = models("turbo")[2], {"vae": models("turbo")[2], "audio": None}
+    model, text_encoder, vae = models("turbo")
     cover = {"strength": 1.0, "noise_strength": 0.0, "structure": "codes"}
-    found["none"] = raised(lambda: execute("cover", "AceComposerCover", **nothing, **cover))
+    found["none"] = raised(partial(execute, "cover", "AceComposerCover", vae=vae, audio=None, **cover))
     options: dict[str, tuple[str, dict[str, Any]]] = {
         "no tracks": ("AceComposerExtract", {"vocals": False}),
         "no tracks to add": ("AceComposerComplete", {"drums": False, "bass": False}),
@@ -433,19 +426,14 @@ def refusals() -> dict[str, str]:
     }
 
     task = make("AceComposerCover")
-    model, text_encoder, _ = models("turbo")
-    found["codes and a task"] = raised(lambda: song(task, plans=[plan(audio_codes=(1, 2, 3) * 20)]))
+    found["codes and a task"] = raised(partial(song, task, plans=[plan(audio_codes=(1, 2, 3) * 20)]))
     encoder = {"model": model._replace(audio_tokenizer=None), "text_encoder": text_encoder, "blueprint": (plan(),)}
-    found["no audio tokenizer"] = raised(lambda: execute("encode", "AceComposerEncode", **encoder, task=task))
-    latent = {"samples": torch.randn(1, 64, 200), "type": "audio"}
-    decoder = {"vae": vae, "latent": latent, "normalize": False}
-    repainted = make("AceComposerRepaint", start=2.0, end=3.0)
-    found["another task"] = raised(lambda: execute("decode", "AceComposerDecode", **decoder, task=repainted))
-    several = {**latent, "samples": torch.randn(3, 64, 150)}
-    two = make("AceComposerRepaint", audio(clip(), clip()), start=2.0, end=3.0)
-    found["another number"] = raised(
-        lambda: execute("decode", "AceComposerDecode", **decoder | {"latent": several}, task=two)
-    )
+    found["no audio tokenizer"] = raised(partial(execute, "encode", "AceComposerEncode", **encoder, task=task))
+    for name, items, frames, recordings in (("another task", 1, 200, 1), ("another number", 3, 150, 2)):
+        latent = {"samples": torch.randn(items, 64, frames), "type": "audio"}
+        repainted = make("AceComposerRepaint", audio(*[clip()] * recordings), start=2.0, end=3.0)
+        decoder = {"vae": vae, "latent": latent, "normalize": False, "task": repainted}
+        found[name] = raised(partial(execute, "decode", "AceComposerDecode", **decoder))
     return found
 
 

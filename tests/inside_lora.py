@@ -19,11 +19,12 @@ import torch
 from inside_comfyui import (
     CPU,
     META,
-    accelerator,
+    SPLIT,
     execute,
     load_models,
     main,
     management,
+    model_patchers,
     node_output,
     pack_module,
     replaced,
@@ -158,9 +159,10 @@ def partial_loading() -> dict[str, Any]:
     """How much of an adapted decoder lies on an accelerator when the host allows a part of its size; it runs there."""
     steps = []
     for share in (0.1, 0.3, 0.6, 2.0):
-        with accelerator():
-            adapted = lora(lora(load_models(precision="float32")[0], "one.safetensors"), "dora")
-        dit = adapted.dit
+        model = load_models()[0]._replace(dit=None, condition_encoder=None, audio_tokenizer=None)
+        forget()
+        model = model._replace(dit=model_patchers(SPLIT, META)["dit"])
+        dit = lora(lora(model, "one.safetensors"), "dora").dit
         size = dit.model_size()
         dit.partially_load(META, int(size * share))
         steps.append(
@@ -173,7 +175,7 @@ def partial_loading() -> dict[str, Any]:
                 "ran on": str(run_dit(dit).device),
             }
         )
-        del adapted, dit
+        del model, dit
         forget()
     return {"steps": steps}
 
@@ -221,7 +223,7 @@ def tasks() -> dict[str, Any]:
     """In every task an adapted model gives what one with the same changes in its weights gives."""
     models = load_models(model=BASE)
     model, _, vae = models
-    adapted = lora(lora(model, "one.safetensors"), "two", 0.5)
+    adapted = lora(lora(model, "one.safetensors"), "two", 0.5, 2.0, -1.0)
     truth = merged(adapted)
     generator = torch.Generator().manual_seed(0)
     audio = {"waveform": 0.1 * torch.randn(1, 2, int(SECONDS * 48000), generator=generator), "sample_rate": 48000}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from ace_core.blueprint import Blueprint, blueprints_from_json
 API_WORKFLOWS = PACK_ROOT / "workflows" / "api"
 SHORT_SECONDS = 10.0  # the shortest song there is
 RUN_TIMEOUT_SECONDS = 240.0
+MOST_LATE_REPORTS = 40  # after asking to cancel; some are on their way, a stage that goes on makes a hundred or more
 NODES = {
     "load": "AceComposerLoadModels",
     "blueprint": "AceComposerBlueprint",
@@ -49,14 +49,12 @@ class Run(NamedTuple):
     Attributes:
         entry: ComfyUI's history entry. failure: why it failed, or None.
         executed: ids of the nodes that really ran, in their order. cached: ids of those that did not have to.
-        times: `time.monotonic()` of the first event of each type.
     """
 
     entry: Mapping[str, Any]
     failure: str | None
     executed: list[str]
     cached: set[str]
-    times: Mapping[str, float]
 
 
 class Sound(NamedTuple):
@@ -105,11 +103,9 @@ def observe(client: ComfyUIClient, prompt: Prompt, *, on_event: Any = None) -> R
     """Run a prompt to its end, whatever that is."""
     executed: list[str] = []
     cached: set[str] = set()
-    times: dict[str, float] = {}
 
     def note(event: Mapping[str, Any]) -> None:
         kind, data = event["type"], event["data"]
-        times.setdefault(kind, time.monotonic())
         if kind == "executing" and data["node"] is not None:
             executed.append(data["node"])
         elif kind == "execution_cached":
@@ -118,7 +114,7 @@ def observe(client: ComfyUIClient, prompt: Prompt, *, on_event: Any = None) -> R
             on_event(event)
 
     entry = client.run(prompt, on_event=note, timeout_seconds=RUN_TIMEOUT_SECONDS)
-    return Run(entry, run_failure(entry, prompt), executed, cached, times)
+    return Run(entry, run_failure(entry, prompt), executed, cached)
 
 
 def succeed(client: ComfyUIClient, prompt: Prompt) -> Run:
@@ -126,6 +122,27 @@ def succeed(client: ComfyUIClient, prompt: Prompt) -> Run:
     run = observe(client, prompt)
     assert run.failure is None, run.failure
     return run
+
+
+def cancel(client: ComfyUIClient, prompt: Prompt, node: str) -> int:
+    """Run a prompt and cancel it at the second report of `node`; returns how many more reports of it came.
+
+    Fails the test if the run does not end there. How soon it ends is counted in reports, not in seconds, so that a busy
+    machine changes nothing.
+    """
+    reports = 0
+
+    def cancel_when_busy(event: Mapping[str, Any]) -> None:
+        nonlocal reports
+        if event["type"] == "progress" and event["data"]["node"] == node:
+            reports += 1
+            if reports == 2:
+                client.cancel(event["data"]["prompt_id"])
+
+    run = observe(client, prompt, on_event=cancel_when_busy)
+    assert run.failure is not None and run.failure.startswith("interrupted at"), run.failure
+    assert run.executed[-1] == node
+    return reports - 2
 
 
 def text_of(run: Run, node_id: str) -> str:

@@ -17,7 +17,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-
 Frames: TypeAlias = NDArray[np.int64]
 
 

@@ -73,7 +73,7 @@ def _lufs(mean_square: Tensor) -> Tensor:
 def _hop_energies(weighted: Tensor, hop: int) -> Tensor:
     """Mean square summed over the channels, of each whole hop of [C, T]."""
     hops = weighted.shape[1] // hop
-    return weighted[:, : hops * hop].reshape(-1, hops, hop).square().mean(dim=2).sum(dim=0)
+    return weighted[:, : hops * hop].reshape(len(weighted), hops, hop).square().mean(dim=2).sum(dim=0)
 
 
 def _weighted_chunks(waveform: Tensor, sample_rate: int, hop: int) -> Iterator[Tensor]:

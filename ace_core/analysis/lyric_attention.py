@@ -171,12 +171,13 @@ def read_attention(heads: Iterable[Tensor]) -> LyricAttention:
         variance, head_mean = torch.var_mean(head, correction=0)
         means.append(head_mean.item())
         squares.append(variance.item() + head_mean.item() ** 2)
-        mean, sharpened = weights + mean.to(weights), head.add_(sharpened.to(head))
+        mean = mean.add_(weights) if means[1:] else weights.clone()
+        sharpened = head.add_(sharpened.to(head))
     count = len(means)
     overall = sum(means) / count
     deviation = max(0.0, sum(squares) / count - overall**2) ** 0.5
-    standardised = (sharpened / count - overall) / (deviation + _SMALLEST_DEVIATION)
-    return LyricAttention(_checked(mean / count), _checked(standardised))
+    standardised = sharpened.div_(count).sub_(overall).div_(deviation + _SMALLEST_DEVIATION)
+    return LyricAttention(_checked(mean.div_(count)), _checked(standardised))
 
 
 def _sharpened(weights: Tensor) -> Tensor:

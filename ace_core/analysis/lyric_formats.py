@@ -82,13 +82,12 @@ class _Cue(NamedTuple):
 
 
 def _cues(lyrics: TimedLyrics) -> list[_Cue]:
-    """Each line until its last token, a second at least, but not into the next line or beyond the song."""
+    """Each line until its last token, or for a second if the next line or the end of the song is not earlier."""
     cues = []
     for index, line in enumerate(lyrics.lines):
         start = line.start_seconds
         following = lyrics.lines[index + 1].start_seconds if index + 1 < len(lyrics.lines) else lyrics.duration_seconds
         end = max(line.end_seconds, min(start + SHORTEST_CUE_SECONDS, following), start + LEAST_CUE_SECONDS)
-        end = min(end, lyrics.duration_seconds)
         cues.append(_Cue(round(start * 1000), int(end * 1000), _one_line(line.text)))
     return cues
 

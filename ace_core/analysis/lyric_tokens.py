@@ -59,7 +59,7 @@ def lyric_tokens(lyric_ids: Sequence[int], tokenizer: TextTokenizer) -> LyricTok
     while header_bytes > 0:
         header_bytes -= len(spelled[first])
         first += 1
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder = codecs.getincrementaldecoder("utf-8")()
     texts = tuple(map(decoder.decode, spelled[first:]))
     return LyricTokens(first, texts, _in_tag(texts))
 

@@ -185,8 +185,8 @@ class DiTLayer(nn.Module):
         queries = self.cross_attn.query(self.cross_attn_norm(x))[0]
         queries_per_key = queries.shape[0] // key.shape[1]
         for head in heads:
-            scores = key[0, head // queries_per_key].float() @ queries[head].float().T  # [L, S]
-            yield scores.mul_(self.cross_attn.head_dim**-0.5).softmax(dim=0)[tokens]
+            scaled_query = queries[head].float().T * self.cross_attn.head_dim**-0.5
+            yield (key[0, head // queries_per_key].float() @ scaled_query).softmax(dim=0)[tokens]
 
     def modulation_rows(self, modulation: Tensor) -> tuple[Tensor, ...]:
         """Shift, scale and gate of self-attention, then of the feed-forward, from the step's [1, 6, hidden]."""

@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINE_FILES = sorted((ROOT / "ace_core").rglob("*.py"))
 NODE_FILES = sorted((ROOT / "nodes").rglob("*.py"))
 SOURCE_ROOMS = ("ace_core", "automation", "benchmarks", "nodes", "tests")
-ENGINE_PACKAGES = {"numpy", "safetensors", "tokenizers", "torch", "torchaudio", "yaml"}
+ENGINE_PACKAGES = {"av", "numpy", "safetensors", "tokenizers", "torch", "torchaudio", "yaml"}
 HOST_PACKAGES = {"comfy", "comfy_execution", "execution", "folder_paths", "server"}
-TEST_PACKAGES = {"comfy", "diffusers", "peft", "transformers"}
+TEST_PACKAGES = {"accelerate", "comfy", "diffusers", "lycoris", "mutagen", "peft", "transformers"}
 
 
 def imported_modules(path: Path) -> Iterator[tuple[int, str]]:

@@ -28,6 +28,7 @@ LISTS_OF_FILES = {
     ("AceComposerLoadModels", "vae"),
     ("AceComposerLoadPlanner", "planner"),
     ("AceComposerLoadBlueprint", "file"),
+    ("AceComposerLoadLora", "lora"),
 }
 
 

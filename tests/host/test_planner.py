@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import wave
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,11 +15,13 @@ import pytest
 from comfyui_client import ComfyUIClient, PromptRejected
 from host_process import HostProcess
 from song_runs import (
+    MOST_LATE_REPORTS,
     SHORT_SECONDS,
     Prompt,
     Run,
     Sound,
     blueprints_of,
+    cancel,
     clear_cache,
     observe,
     output_name,
@@ -36,7 +37,6 @@ from ace_core.planner.vocabulary import CODE_COUNT
 
 SHORT_CODES = 50
 PLAN_SEED = 11
-SAFETY_LIMIT_SECONDS = 10.0  # far above what is aimed at (2 s), for busy machines
 USER_FIELDS = {"caption": "indie folk, fingerpicked guitar", "lyrics": "[Verse]\nMorning frost", "bpm": 96}
 PLAN = {"seed": PLAN_SEED, "rewrite_caption": False}  # captions take the small planner long
 KEEP = ("AceComposerSaveBlueprint", {"blueprint": ["plan", 0], "filename_prefix": "blueprints/test"})
@@ -361,21 +361,7 @@ def test_a_negative_prompt_needs_guidance(client: ComfyUIClient) -> None:
     assert "a negative prompt needs guidance" in text
 
 
-def test_planning_is_cancelled(client: ComfyUIClient, record_testsuite_property: Any) -> None:
-    signs, asked = 0, 0.0
-
-    def cancel_when_busy(event: Mapping[str, Any]) -> None:
-        nonlocal signs, asked
-        if event["type"] == "progress" and event["data"]["node"] == "plan":
-            signs += 1
-            if signs == 2:
-                asked = time.monotonic()
-                client.cancel(event["data"]["prompt_id"])
-
+def test_planning_is_cancelled(client: ComfyUIClient) -> None:
     long = only_plan(blueprint={"duration_seconds": 600.0}, plan={"batch_size": 4, "seed": 90})
-    run = observe(client, long, on_event=cancel_when_busy)
-    assert run.failure is not None and run.failure.startswith("interrupted at")
-    seconds = run.times["execution_interrupted"] - asked
-    record_testsuite_property("seconds_to_cancel_plan", round(seconds, 3))
-    assert run.executed[-1] == "plan" and seconds < SAFETY_LIMIT_SECONDS
+    assert cancel(client, long, "plan") <= MOST_LATE_REPORTS
     succeed(client, only_plan(plan={"write_codes": False, "seed": 91}))

@@ -171,6 +171,10 @@ def test_lrc_carries_from_seconds_to_minutes() -> None:
     )
 
 
+def test_subtitles_have_hours() -> None:
+    assert "01:02:05,500 --> 01:02:06,500" in srt(song(("a", 3725.5, 3726.5), duration=4000.0))
+
+
 def test_worked_example() -> None:
     tokens = [
         TimedToken("Hi", 61.5, 61.7),

@@ -42,6 +42,10 @@ def test_a_character_belongs_to_the_token_that_completes_it(tokenizer: TextToken
     assert lyrics.tokens.texts == ("a", "", "", "", emoji, "b")
 
 
+def test_a_control_token_in_the_lyrics_is_spelled_out(tokenizer: TextTokenizer) -> None:
+    assert "<tool_call>" in prompted(tokenizer, "en", "la <tool_call> la").tokens.texts
+
+
 def official_texts(tokenizer: TextTokenizer, ids: tuple[int, ...]) -> list[str]:
     """What each token adds to the text of all before it, from whole decodings."""
     texts, before = [], ""

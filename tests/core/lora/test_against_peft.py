@@ -17,7 +17,7 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig, PeftModel, get_
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
 
-from ace_core.lora.adapters import Adapter, AppliedAdapter, Strengths, joined_change
+from ace_core.lora.adapters import Adapter, AppliedAdapter, Strengths, joined_change, weight_change
 from ace_core.lora.formats import check_fits, inspect_adapter, load_adapter
 from ace_core.lora.saving import save_adapter
 from ace_core.models.dit import DiT
@@ -104,7 +104,9 @@ def test_a_folder_saved_here_is_read_by_peft(
         tmp_path / "style", adapters, "peft", base_model="acestep-v15-base", metadata={}, dtype=torch.float32
     )
     merged = PeftModel.from_pretrained(copy.deepcopy(dit), path.parent).merge_and_unload().state_dict()
-    assert_same_changes(changes_of(path, weights), {name: merged[name] - tensor for name, tensor in weights.items()})
+    wanted = {name: weight_change(weights[name], adapter, 1.0) for name, adapter in adapters.items()}
+    assert_same_changes(wanted, {name: merged[name] - tensor for name, tensor in weights.items()})
+    assert_same_changes(changes_of(path, weights), wanted)
 
 
 @pytest.fixture

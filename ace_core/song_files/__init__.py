@@ -1,0 +1,1 @@
+"""Songs as audio files that carry their plan, lyrics, seeds and workflow, and the way back from such a file."""

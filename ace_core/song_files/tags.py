@@ -1,0 +1,165 @@
+"""Which texts go into a file: what players show, the song's record, and ComfyUI's prompt and workflow.
+
+ComfyUI's page reads `workflow` and `prompt` out of FLAC, MP3 and Ogg files that are dropped on it, but not out of WAV.
+Its readers of MP3 and Ogg search bytes, so what they find depends on where and how texts are written:
+
+- JSON is ASCII on one line; two of the readers take bytes for characters.
+- `workflow` and `prompt` come before everything else. In MP3 the reader stops at the bytes FF FB, which UTF-16 lyrics
+  can hold; in Ogg it stops at the second page, and the page's header would tear a text that runs across.
+- In Ogg the reader takes what stands between a text's first brace and its last before the next NUL. What follows is the
+  next text's length, whose low bytes can spell a closing brace; spaces at that text's end avoid it.
+
+Nothing is cut silently: what does not fit is left out or shortened, and a sentence says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ..music_domains import FLAT_SIGN, SHARP_SIGN
+from .record import SongRecord, record_to_json
+
+RECORD_NAME = "ace_composer"
+MAX_TITLE_CHARACTERS = 200
+MAX_JSON_BYTES = 4_000_000  # record, workflow and prompt together; a FLAC comment block holds 16 MB in all
+FIRST_OGG_PAGE_BYTES = 65_025 - 200  # of comments, without their header
+
+_BRACE = 0x7D
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_LRC_TIME = re.compile(r"\[(\d{1,4}):(\d{1,2})(?:[.:](\d{1,3}))?\]")
+_WORD_TIME = re.compile(r"<\d{1,4}:\d{1,2}(?:[.:]\d{1,3})?>")
+
+
+class TimedLine(NamedTuple):
+    """A line of lyrics and when it begins."""
+
+    milliseconds: int
+    text: str
+
+
+class Tags(NamedTuple):
+    """Texts ready to be written; empty where there is none.
+
+    Attributes:
+        timed_lyrics: the lines of `lrc`.
+        key: in short, such as F#m.
+        json: ASCII texts by name, in the order they must have in the file; the record is the last.
+    """
+
+    title: str
+    lyrics: str
+    lrc: str
+    timed_lyrics: tuple[TimedLine, ...]
+    bpm: str
+    key: str
+    json: Mapping[str, str]
+
+
+def song_tags(record: SongRecord, title: str, workflow: object, prompt: object) -> tuple[Tags, list[str]]:
+    """The tags of a song, and sentences about what is not in them.
+
+    Args:
+        record: lyrics, bpm and key are taken from its blueprint.
+        title: shortened to 200 characters.
+        workflow, prompt: ComfyUI's graph as the page draws it and as the server runs it, or None.
+    """
+    notes: list[str] = []
+    title = " ".join(_clean(title).split())
+    if len(title) > MAX_TITLE_CHARACTERS:
+        notes.append(f"the title is shortened from {len(title)} to {MAX_TITLE_CHARACTERS} characters")
+        title = title[:MAX_TITLE_CHARACTERS].rstrip()
+    blueprint = record.blueprint
+    lrc = _clean(record.lrc)
+    tags = Tags(
+        title=title,
+        lyrics=_clean(blueprint.lyrics or ""),
+        lrc=lrc,
+        timed_lyrics=tuple(sorted(_timed_lines(lrc))),
+        bpm=str(blueprint.bpm or ""),
+        key=_short_key(blueprint.key or ""),
+        json=_fitting_json(record, {"workflow": workflow, "prompt": prompt}, notes),
+    )
+    return tags, notes
+
+
+def vorbis_comments(tags: Tags) -> dict[str, str]:
+    """The tags of FLAC and Ogg files under the names players know, in the order they must have."""
+    comments = _without_stray_braces(tags.json)
+    comments |= {
+        "TITLE": tags.title,
+        "LYRICS": tags.lyrics,
+        "SYNCEDLYRICS": tags.lrc,
+        "BPM": tags.bpm,
+        "KEY": tags.key,
+        "INITIALKEY": tags.key,
+    }
+    return {name: value for name, value in comments.items() if value}
+
+
+def opus_note(tags: Tags) -> list[str]:
+    """A sentence if ComfyUI's page will not find the workflow in an Opus file."""
+    name = next((name for name in ("workflow", "prompt") if name in tags.json), None)
+    if name is None or len(tags.json[name]) <= FIRST_OGG_PAGE_BYTES:
+        return []
+    size = _size(len(tags.json[name]))
+    return [
+        f"the {name} has {size}, of which ComfyUI's page reads 65 kB in an Opus file: dropping the file there will not "
+        "open it; FLAC and MP3 have no such limit"
+    ]
+
+
+def _fitting_json(record: SongRecord, graphs: Mapping[str, object], notes: list[str]) -> dict[str, str]:
+    own = record_to_json(record)
+    space = MAX_JSON_BYTES - len(own)
+    if space < 0:
+        notes.append(f"the plan is not in the file: it has {_size(len(own))}, the most is {_size(MAX_JSON_BYTES)}")
+        own, space = "", MAX_JSON_BYTES
+    kept = {}
+    for name, graph in graphs.items():
+        if graph is None:
+            continue
+        text = json.dumps(graph, separators=(",", ":"))
+        if len(text) <= space:
+            kept[name] = text
+            space -= len(text)
+        else:
+            notes.append(
+                f"the {name} is not in the file: it has {_size(len(text))}, and texts may have "
+                f"{_size(MAX_JSON_BYTES)} in all; save it by itself"
+            )
+    return kept | ({RECORD_NAME: own} if own else {})
+
+
+def _without_stray_braces(texts: Mapping[str, str]) -> dict[str, str]:
+    padded = {}
+    for name, text in texts.items():
+        while _BRACE in (len(name) + 1 + len(text)).to_bytes(4, "little"):
+            text += " "
+        padded[name] = text
+    return padded
+
+
+def _timed_lines(lrc: str) -> Iterator[TimedLine]:
+    for line in lrc.split("\n"):
+        text = _WORD_TIME.sub("", _LRC_TIME.sub("", line)).strip()
+        for minutes, seconds, fraction in _LRC_TIME.findall(line):
+            milliseconds = int(fraction.ljust(3, "0")) if fraction else 0
+            yield TimedLine((60 * int(minutes) + int(seconds)) * 1000 + milliseconds, text)
+
+
+def _short_key(key: str) -> str:
+    """F# minor as F#m, Bb major as Bb."""
+    name = key.replace(SHARP_SIGN, "#").replace(FLAT_SIGN, "b")
+    return name.removesuffix(" major").replace(" minor", "m")
+
+
+def _clean(text: str) -> str:
+    """Without control characters and halves of characters; lines end with a newline."""
+    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
