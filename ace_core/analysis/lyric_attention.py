@@ -166,12 +166,12 @@ def read_attention(heads: Iterable[Tensor]) -> LyricAttention:
     """
     mean = sharpened = torch.zeros(())
     means, squares = [], []
-    for weights in heads:
+    for index, weights in enumerate(heads):
         head = _sharpened(weights)
         variance, head_mean = torch.var_mean(head, correction=0)
         means.append(head_mean.item())
         squares.append(variance.item() + head_mean.item() ** 2)
-        mean = mean.add_(weights) if means[1:] else weights.clone()
+        mean = mean.add_(weights) if index else weights.clone()
         sharpened = head.add_(sharpened.to(head))
     count = len(means)
     overall = sum(means) / count
