@@ -64,7 +64,7 @@ def node_class(class_name: str) -> Any:
     return getattr(pack_module("nodes"), class_name)
 
 
-def song(
+def render(
     task: Any = None,
     *,
     kind: str = "turbo",
@@ -72,12 +72,10 @@ def song(
     retake: tuple[int, float] | None = None,
     seed: int = 5,
     batch_size: int = 1,
-    normalize: bool = False,
-    splice: bool = True,
     **encoder: Any,
-) -> Tensor:
-    """Waveforms of the whole path from a task to Decode; without a task, of a 10 s song."""
-    model, text_encoder, vae = models(kind)
+) -> dict[str, Any]:
+    """The LATENT of the path from a task to Sample; without a task, of a 10 s song."""
+    model, text_encoder, _ = models(kind)
     blueprint = tuple(plans or [plan(duration_seconds=None if task else 10)])
     inputs = {"model": model, "text_encoder": text_encoder, "blueprint": blueprint, "task": task, **encoder}
     (conditioning,) = execute("encode", "AceComposerEncode", **inputs)
@@ -85,17 +83,19 @@ def song(
         variation = {"seed": retake[0], "strength": retake[1]}
         (conditioning,) = execute("retake", "AceComposerRetake", conditioning=conditioning, **variation)
     sampler = {"steps": 4, "shift": 0.0, "guidance": 2.0 if kind == "base" else 0.0, "solver": "euler"}
-    (latent,) = execute(
-        "sample",
-        "AceComposerSample",
-        model=model,
-        conditioning=conditioning,
-        seed=seed,
-        batch_size=batch_size,
-        **sampler,
-    )
-    decoder = {"latent": latent, "normalize": normalize, "task": task if splice else None}
-    (decoded,) = execute("decode", "AceComposerDecode", vae=vae, **decoder)
+    sampler |= {"seed": seed, "batch_size": batch_size}
+    (latent,) = execute("sample", "AceComposerSample", model=model, conditioning=conditioning, **sampler)
+    return latent
+
+
+def latents(task: Any = None, **options: Any) -> Tensor:
+    return render(task, **options)["samples"]
+
+
+def song(task: Any = None, *, normalize: bool = False, **options: Any) -> Tensor:
+    """Waveforms of the whole path to Decode."""
+    decoder = {"vae": models("turbo")[2], "latent": render(task, **options), "normalize": normalize, "task": task}
+    (decoded,) = execute("decode", "AceComposerDecode", **decoder)
     return decoded["waveform"]
 
 
@@ -226,33 +226,31 @@ def extend_beyond_600_s() -> dict[str, Any]:
 def cover() -> dict[str, Any]:
     """How far every option changes the cover, and whether the recording matters."""
     options = {"strength": {"strength": 0.5}, "noise": {"noise_strength": 0.5}, "latents": {"structure": "latents"}}
-    plain = song(make("AceComposerCover"))
+    plain = latents(make("AceComposerCover"))
     other = audio(clip(key="D major"))
-    without = [song(make("AceComposerCover", recording, strength=0.0)) for recording in (audio(clip()), other)]
+    without = [latents(make("AceComposerCover", recording, strength=0.0)) for recording in (audio(clip()), other)]
     return {
         "shape": list(plain.shape),
         "changed": {
-            name: difference(song(make("AceComposerCover", **chosen)), plain) for name, chosen in options.items()
+            name: difference(latents(make("AceComposerCover", **chosen)), plain) for name, chosen in options.items()
         },
-        "another recording": difference(song(make("AceComposerCover", other)), plain),
+        "another recording": difference(latents(make("AceComposerCover", other)), plain),
         "another recording at strength 0": difference(*without),
         "peak": float(song(make("AceComposerCover"), normalize=True).abs().max()),
     }
 
 
 def tracks() -> dict[str, Any]:
-    """Stems are as long as their source, in order, and the task matters."""
-    extracted = song(make("AceComposerExtract", drums=True, bass=True), kind="base")
-    others = {name: song(make(name), kind="base") for name in TRACK_TASKS}
-    in_part = song(make("AceComposerLego", regions="1-2"), kind="base")
+    """Stems in order, and what tells the tasks apart."""
+    extracted = latents(make("AceComposerExtract", drums=True, bass=True), kind="base")
+    others = {name: latents(make(name), kind="base") for name in TRACK_TASKS}
+    in_part = latents(make("AceComposerLego", regions="1-2"), kind="base")
     return {
-        "shape": list(extracted.shape),
         "stems differ": [difference(extracted[index], extracted[index - 1]) for index in range(3)],
-        "alone": difference(song(make("AceComposerExtract"), kind="base")[0], extracted[0]),
-        "shapes": {name: list(result.shape) for name, result in others.items()},
+        "alone": difference(others["AceComposerExtract"][0], extracted[0]),
         "tasks differ": [difference(one, other) for one, other in pairwise(others.values())],
         "lego in part": difference(in_part, others["AceComposerLego"]),
-        "turbo": {name: raised(partial(song, make(name))) for name in TRACK_TASKS},
+        "turbo": {name: raised(partial(render, make(name))) for name in TRACK_TASKS},
     }
 
 
@@ -292,11 +290,11 @@ def timbre() -> dict[str, Any]:
     songs |= {name: (make(name), {"kind": "base"}) for name in TRACK_TASKS}
     result: dict[str, Any] = {"changed": {}, "same length": {}}
     for name, (task, options) in songs.items():
-        plain, referenced = song(task, **options), song(task, timbre=one, **options)
-        result["changed"][name] = difference(plain, referenced)
-        result["same length"][name] = plain.shape == referenced.shape
-    result["a second reference"] = difference(song(timbre=two), song(timbre=one))
-    result["as a batch"] = difference(song(timbre=two), song(timbre=both))
+        plain, referenced = render(task, **options), render(task, timbre=one, **options)
+        result["changed"][name] = difference(plain["samples"], referenced["samples"])
+        result["same length"][name] = plain["sample_counts"] == referenced["sample_counts"]
+    result["a second reference"] = difference(latents(timbre=two), latents(timbre=one))
+    result["as a batch"] = difference(latents(timbre=two), latents(timbre=both))
 
     long = audio(clip(40.0, "G major"))
     seeded = [make("AceComposerReferenceAudio", long, windows="seeded", seed=seed) for seed in (1, 1, 2)]
@@ -306,16 +304,16 @@ def timbre() -> dict[str, Any]:
 
 
 def retake() -> dict[str, Any]:
-    plain, other = song(seed=5), song(seed=9)
-    batch = song(seed=5, batch_size=2, retake=(9, 0.3))
+    plain, other = latents(seed=5), latents(seed=9)
+    batch = latents(seed=5, batch_size=2, retake=(9, 0.3))
     task = make("AceComposerRepaint", start=2.0, end=3.0)
     again = {"conditioning": pack_module("nodes.types").AceConditioning((), (1, 0.5)), "seed": 1, "strength": 0.5}
     return {
-        "0": difference(song(retake=(9, 0.0)), plain),
-        "0.3": difference(song(retake=(9, 0.3)), plain),
-        "1": difference(song(retake=(9, 1.0)), other),
-        "of a batch": difference(batch[1], song(seed=6, retake=(10, 0.3))[0]),
-        "of a repaint": difference(song(task, retake=(9, 0.3)), song(task)),
+        "0": difference(latents(retake=(9, 0.0)), plain),
+        "0.3": difference(latents(retake=(9, 0.3)), plain),
+        "1": difference(latents(retake=(9, 1.0)), other),
+        "of a batch": difference(batch[1], latents(seed=6, retake=(10, 0.3))[0]),
+        "of a repaint": difference(latents(task, retake=(9, 0.3)), latents(task)),
         "twice": raised(partial(execute, "retake", "AceComposerRetake", **again)),
     }
 
@@ -336,17 +334,17 @@ def batches() -> dict[str, Any]:
     return {
         "differences": {
             name: [
-                difference(song(task, plans=chosen)[item], song(single, plans=[words], seed=5 + item)[0])
+                difference(latents(task, plans=chosen)[item], latents(single, plans=[words], seed=5 + item)[0])
                 for item, (single, words) in enumerate(alone[name])
             ]
             for name, (task, chosen) in cases.items()
         },
-        "repeated": difference(song(first, batch_size=2)[1], song(first, seed=6)[0]),
+        "repeated": difference(latents(first, batch_size=2)[1], latents(first, seed=6)[0]),
         "kept": [
             spans_kept(source, result, [(2.0, 3.0)], FADE_SAMPLES["balanced"])
             for source, result in zip(clips, repainted, strict=True)
         ],
-        "2 and 3": raised(partial(song, both, plans=[*plans, plan()])),
+        "2 and 3": raised(partial(render, both, plans=[*plans, plan()])),
     }
 
 
@@ -394,9 +392,7 @@ def refusals() -> dict[str, str]:
         "surround": audio(torch.ones(6, SAMPLES)),
         "empty": audio(torch.zeros(2, 0)),
     }
-    found = {
-        name: raised(lambda recording=recording: make("AceComposerCover", recording)) for name, recording in bad.items()
-    }
+    found = {name: raised(partial(make, "AceComposerCover", recording)) for name, recording in bad.items()}
     model, text_encoder, vae = models("turbo")
     cover = {"strength": 1.0, "noise_strength": 0.0, "structure": "codes"}
     found["none"] = raised(partial(execute, "cover", "AceComposerCover", vae=vae, audio=None, **cover))
@@ -411,7 +407,7 @@ def refusals() -> dict[str, str]:
         "empty mask": ("AceComposerRepaint", {"mask": torch.zeros(1, 4, 4)}),
         "masks": ("AceComposerRepaint", {"mask": torch.ones(3, 4, 4)}),
         "unit": ("AceComposerRepaint", {"unit": "beats"}),
-        "mode": ("AceComposerRepaint", {"mode": "magic"}),
+        "mode": ("AceComposerRepaint", {"start": 2.0, "end": 3.0, "mode": "magic"}),
         "structure": ("AceComposerCover", {"structure": "magic"}),
         "windows": ("AceComposerReferenceAudio", {"windows": "magic"}),
         "genre": ("AceComposerVocalToBacking", {"genre": "magic"}),
@@ -421,12 +417,10 @@ def refusals() -> dict[str, str]:
         "nothing to add": ("AceComposerExtend", {"after_seconds": 0.0}),
         "too much to add": ("AceComposerExtend", {"before_seconds": 300.0, "after_seconds": 300.0}),
     }
-    found |= {
-        name: raised(lambda node=node, inputs=inputs: make(node, **inputs)) for name, (node, inputs) in options.items()
-    }
+    found |= {name: raised(partial(make, node, **inputs)) for name, (node, inputs) in options.items()}
 
     task = make("AceComposerCover")
-    found["codes and a task"] = raised(partial(song, task, plans=[plan(audio_codes=(1, 2, 3) * 20)]))
+    found["codes and a task"] = raised(partial(render, task, plans=[plan(audio_codes=(1, 2, 3) * 20)]))
     encoder = {"model": model._replace(audio_tokenizer=None), "text_encoder": text_encoder, "blueprint": (plan(),)}
     found["no audio tokenizer"] = raised(partial(execute, "encode", "AceComposerEncode", **encoder, task=task))
     for name, items, frames, recordings in (("another task", 1, 200, 1), ("another number", 3, 150, 2)):

@@ -27,6 +27,7 @@ from inside_comfyui import (
     model_patchers,
     node_output,
     pack_module,
+    raised_when_cancelled,
     replaced,
     resident_bytes,
 )
@@ -155,6 +156,24 @@ def unloading() -> dict[str, Any]:
     return result
 
 
+def dynamic_loading() -> dict[str, Any]:
+    """Newer hosts copy the adapters' tensors into one buffer on the accelerator before they add them to a weight."""
+    patching = importlib.import_module("comfy.model_patcher")
+    dit = lora(lora(load_models()[0], "one.safetensors"), "dora", 0.5).dit
+    weights = dit.model.state_dict()
+    differences = []
+    for name in dit.patches:
+        patch = patching.LowVramPatch(name, dit.patches)
+        expected = patch(weights[name].clone())
+        if hasattr(patch, "prepare"):
+            buffer = torch.zeros(patch.memory_required(), dtype=torch.uint8)
+            patch.prepare(buffer, None, copy=True)
+            assert patch.prepared_patches is not None
+        differences.append(distance(patch(weights[name].clone()), expected))
+        differences.append(distance(patch(weights[name].clone().bfloat16()).float(), expected.bfloat16().float()))
+    return {"weights": len(dit.patches), "largest distances": [max(differences[0::2]), max(differences[1::2])]}
+
+
 def partial_loading() -> dict[str, Any]:
     """How much of an adapted decoder lies on an accelerator when the host allows a part of its size; it runs there."""
     steps = []
@@ -271,6 +290,11 @@ def saving() -> dict[str, Any]:
     tuned.dit.model.norm_out.weight.data += 1
     result["norms"] = saved_as(tuned, "saved/norms", style="ComfyUI file", base=models[0], **saver)
     result["resized"] = saved_as(joined, "saved/resized", style="ComfyUI file", rank=2)
+    result["cancelled"] = raised_when_cancelled(
+        lambda: saved_as(joined, "saved/cancelled", style="PEFT folder", **saver)
+    )
+    folder = Path(importlib.import_module("folder_paths").get_folder_paths("loras")[0])
+    result["files of the cancelled"] = [path.name for path in folder.glob("saved/cancelled*")]
     result["stock"] = stock_loader(models[0], "saved/ComfyUI file_00001_.safetensors")
     return result
 
@@ -330,6 +354,7 @@ def refusals() -> dict[str, str]:
 CASES: tuple[Callable[[], dict[str, Any]], ...] = (
     branches,
     unloading,
+    dynamic_loading,
     partial_loading,
     reading,
     tasks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -39,6 +40,18 @@ PLANNER_NODES = {
     "audio": "LoadAudio",
     "text": "PreviewAny",
 }
+EDITING_NODES = {
+    "cover": "AceComposerCover",
+    "repaint": "AceComposerRepaint",
+    "extend": "AceComposerExtend",
+    "extract": "AceComposerExtract",
+    "lego": "AceComposerLego",
+    "complete": "AceComposerComplete",
+    "backing": "AceComposerVocalToBacking",
+    "reference": "AceComposerReferenceAudio",
+    "stem": "AceComposerPickStem",
+    "mix": "AceComposerMix",
+}
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -72,10 +85,18 @@ def song_prompt(**changes: Mapping[str, Any]) -> Prompt:
 
 
 def published_prompt(workflow: str, **changes: Mapping[str, Any]) -> Prompt:
-    """A published API workflow; its node ids are the names of `NODES` and `PLANNER_NODES`, `changes` inputs by them."""
+    """A published API workflow; its node ids are the names of the tables above, `changes` inputs by them.
+
+    Of several nodes of a class, the first has the plain name, the next ones are ``lego_2``, ``lego_3``, ...
+    """
     published = json.loads((API_WORKFLOWS / f"{workflow}.json").read_text(encoding="utf-8"))
-    names_of_classes = {kind: name for name, kind in (NODES | PLANNER_NODES).items()}
-    names = {node_id: names_of_classes[node["class_type"]] for node_id, node in published.items()}
+    names_of_classes = {kind: name for name, kind in (NODES | PLANNER_NODES | EDITING_NODES).items()}
+    names: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for node_id, node in published.items():
+        name = names_of_classes[node["class_type"]]
+        counts[name] += 1
+        names[node_id] = name if counts[name] == 1 else f"{name}_{counts[name]}"
     prompt: Prompt = {}
     for node_id, node in published.items():
         for name, value in node["inputs"].items():

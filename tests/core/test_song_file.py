@@ -158,11 +158,11 @@ def test_files_of_others_are_read_or_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["flac", "mp3", "opus", "wav"])
-def test_broken_files_and_playlists_are_refused(tmp_path: Path, suffix: str) -> None:
-    song = tmp_path / "song.wav"
-    write_song(song, tone(), ENCODINGS["wav 16 bit"], RECORD)
+def test_broken_files_and_playlists_are_refused(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_song(tmp_path / "song.wav", tone(), ENCODINGS["wav 16 bit"], RECORD)
     playlist = tmp_path / f"playlist.{suffix}"
-    playlist.write_text(f"#EXTM3U\n#EXTINF:1,\n{song.as_uri()}\n#EXT-X-ENDLIST\n")
+    playlist.write_text("ffconcat version 1.0\nfile song.wav\n")
     for path in (playlist, tmp_path / f"empty.{suffix}"):
         path.touch()
         with pytest.raises(ValueError, match=path.name):

@@ -94,6 +94,13 @@ def test_adapters_are_added_to_streamed_weights(report: Report) -> None:
     assert unloading["distance when streamed"] == 0
 
 
+def test_adapters_are_added_from_the_buffers_of_newer_hosts(report: Report) -> None:
+    loading = case(report, "dynamic_loading")
+    exact, rounded = loading["largest distances"]
+    assert loading["weights"] == 32
+    assert exact == 0 and rounded <= 0.01
+
+
 def test_the_host_may_load_a_part_of_an_adapted_decoder(report: Report) -> None:
     steps = case(report, "partial_loading")["steps"]
     for step in steps:
@@ -141,6 +148,12 @@ def test_a_lower_rank_says_what_it_keeps(report: Report) -> None:
     _, line = case(report, "saving")["resized"].splitlines()
     kept = float(line.removeprefix("rank 2, 32 weights, ").partition(" %")[0])
     assert 30 < kept < 95
+
+
+def test_a_cancelled_save_leaves_nothing(report: Report) -> None:
+    saving = case(report, "saving")
+    assert saving["cancelled"] == "InterruptProcessingException"
+    assert saving["files of the cancelled"] == []
 
 
 def test_comfyuis_own_loader_reads_what_is_saved_in_its_names(report: Report) -> None:

@@ -109,3 +109,14 @@ def test_the_peak_may_be_anywhere() -> None:
         waveform = torch.zeros(2, 300_000)
         waveform[1, place] = -0.5
         assert true_peak_dbtp(waveform) == pytest.approx(-6.02, abs=0.01)
+
+
+def test_a_burst_has_one_true_peak_wherever_it_is() -> None:
+    burst = tone(0.01, 0, hertz=12_000, degrees=45)[:, :24] * torch.hann_window(24, periodic=False)
+    peaks = []
+    for place in (1000, *range(262_144 - 40, 262_144 + 8, 4)):
+        waveform = torch.zeros(2, 300_000)
+        waveform[:, place : place + 24] = burst
+        peaks.append(true_peak_dbtp(waveform))
+    assert peaks == pytest.approx([peaks[0]] * len(peaks), abs=1e-5)
+    assert peaks[0] > 20 * math.log10(float(burst.abs().max())) + 1
