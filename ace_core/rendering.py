@@ -29,6 +29,8 @@ from .sampling.noise import Variation, initial_noise, varied_noise
 from .sampling.settings import SamplerSettings
 from .sampling.solvers import add_noise
 
+MAX_SONGS_PER_RUN = 8  # the published limit; more songs take turns
+
 
 class _Group(NamedTuple):
     """What songs must share to run together: latent frames, the settings' first step for them, the step of a switch."""
@@ -75,11 +77,16 @@ def render_latents(
     groups: dict[_Group, list[int]] = {}
     for item, song in enumerate(songs):
         groups.setdefault(_group(song, settings), []).append(item)
-    total_steps = sum(settings.steps - group.first_step for group in groups)
+    runs = [
+        (group, items[start : start + MAX_SONGS_PER_RUN])
+        for group, items in groups.items()
+        for start in range(0, len(items), MAX_SONGS_PER_RUN)
+    ]
+    total_steps = sum(settings.steps - group.first_step for group, _ in runs)
     steps_done = 0
     results: dict[int, Tensor] = {}
 
-    for group, items in groups.items():
+    for group, items in runs:
         group_songs = [songs[item] for item in items]
         group_seeds = [seeds[item] for item in items]
         group_settings = replace(settings, timesteps=settings.timesteps[group.first_step :])
@@ -211,13 +218,14 @@ def _velocity_function(
 
 def render_memory_bytes(config: DiTConfig, songs: Sequence[SongConditions], *, guided: bool, dtype: torch.dtype) -> int:
     """Estimate of what `render_latents` needs above the weights: one layer's activations, all layers' conditions."""
-    rows = len(songs) * (2 if guided else 1)
+    at_once = min(len(songs), MAX_SONGS_PER_RUN)
+    rows = at_once * (2 if guided else 1)
     tokens = max(len(song.source) for song in songs) // config.patch_size
     condition_tokens = max(len(song.packed) for song in songs)
     attention_width = config.num_heads * config.head_dim
     activations = rows * tokens * (6 * config.hidden_size + 5 * attention_width + 3 * config.intermediate_size)
     kept = 2 if any(song.late is not None for song in songs) else 1
-    conditions = 2 * kept * len(songs) * condition_tokens * config.num_layers * config.num_kv_heads * config.head_dim
+    conditions = 2 * kept * at_once * condition_tokens * config.num_layers * config.num_kv_heads * config.head_dim
     return (activations + conditions) * dtype.itemsize
 
 

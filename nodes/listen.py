@@ -133,7 +133,7 @@ class AceComposerUnderstand(io.ComfyNode):
         codes = codes_of_audio(model, vae, audio)
         longest = max(len(item) for item in codes)
         described = understand(
-            loaded(planner, rows=len(codes), tokens=longest + ANSWER_TOKENS),
+            loaded(planner, songs=len(codes), tokens=longest + ANSWER_TOKENS),
             codes,
             item_seeds(seed, len(codes)),
             replace(UNDERSTAND_PARAMETERS, **sampling),

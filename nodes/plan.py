@@ -126,7 +126,7 @@ class AceComposerPlan(io.ComfyNode):
         parameters = replace(CODES_PARAMETERS, **sampling)
         seeds = seeds_for(blueprint, seed, batch_size)
         planned = plan(
-            loaded(planner, rows=len(seeds), tokens=PROMPT_TOKENS + TEXT_TOKENS),
+            loaded(planner, songs=len(seeds), tokens=PROMPT_TOKENS + TEXT_TOKENS),
             blueprint,
             seeds,
             parameters,
@@ -138,7 +138,7 @@ class AceComposerPlan(io.ComfyNode):
         if write_codes:
             longest = max(code_count(resolved_duration(song).seconds) for song in planned.blueprints)
             with_codes = plan_codes(
-                loaded(planner, rows=len(seeds) * (1 if guidance == 1 else 2), tokens=PROMPT_TOKENS + longest),
+                loaded(planner, songs=len(seeds), tokens=PROMPT_TOKENS + longest, branches=1 if guidance == 1 else 2),
                 planned.blueprints,
                 seeds,
                 parameters,

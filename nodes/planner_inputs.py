@@ -9,6 +9,7 @@ from comfy_api.v0_0_2 import io, ui
 from ..ace_core.blueprint import SONG_FIELDS, Blueprint
 from ..ace_core.planner.asking import PlannedSongs, Planner
 from ..ace_core.planner.cache import cache_bytes
+from ..ace_core.planner.codes import MAX_SONGS
 from ..ace_core.planner.sampling import SamplingParameters
 from ..ace_core.sampling.noise import item_seeds
 from . import _compat as compat
@@ -108,31 +109,39 @@ def seeds_for(blueprints: tuple[Blueprint, ...], seed: int, batch_size: int) -> 
     return item_seeds(seed, max(len(blueprints), batch_size))
 
 
-def loaded(planner: AcePlanner, *, rows: int, tokens: int) -> Planner:
-    """The planner on its device, with room for the keys and values of `rows` sequences of `tokens` tokens."""
-    config = planner.patcher.model.config
-    network, device = host.load(planner.patcher, cache_bytes(config, rows, tokens, planner.dtype))
+def loaded(planner: AcePlanner, *, songs: int, tokens: int, branches: int = 1) -> Planner:
+    """The planner on its device, with room for the keys and values that a group of songs needs.
+
+    Args:
+        tokens: of each sequence. branches: sequences of each song; guidance needs two.
+    """
+    rows = min(songs, MAX_SONGS) * branches
+    needed = cache_bytes(planner.patcher.model.config, rows, tokens, planner.dtype)
+    network, device = host.load(planner.patcher, needed)
     return Planner(network, planner.grammar, planner.dtype, device)
 
 
 def planned_output(planned: PlannedSongs, node_id: str | None) -> io.NodeOutput:
-    """Outputs blueprint and text, the text also shown on the node."""
-    text = "\n\n".join([*(describe(song) for song in planned.blueprints), *planned.notes])
-    host.show_text(node_id, text)
-    return io.NodeOutput(planned.blueprints, text, ui=ui.PreviewText(text))
+    """Outputs blueprint and text; the node itself shows a shorter text."""
+    full, short = (
+        "\n\n".join([*(describe(song, longest) for song in planned.blueprints), *planned.notes])
+        for longest in (None, MAX_SHOWN_CHARACTERS)
+    )
+    host.show_text(node_id, short)
+    return io.NodeOutput(planned.blueprints, full, ui=ui.PreviewText(short))
 
 
-def describe(song: Blueprint) -> str:
-    """A plan in lines, each with who decided it."""
+def describe(song: Blueprint, longest: int | None) -> str:
+    """A plan in lines, each with who decided it; values of more than `longest` characters end in three dots."""
     lines = []
     for name in SONG_FIELDS:
         value = getattr(song, name)
         if value is None:
             continue
-        if name == "audio_codes":
-            value = f"{len(value)} codes"
-        shown = " / ".join(str(value).splitlines())
-        if len(shown) > MAX_SHOWN_CHARACTERS:
-            shown = shown[:MAX_SHOWN_CHARACTERS] + "..."
-        lines.append(f"{name}: {shown}" + (" (planned)" if name in song.planned else ""))
+        shown = f"{len(value)} codes" if name == "audio_codes" else str(value)
+        mark = " (planned)" if name in song.planned else ""
+        if longest is not None:
+            shown = " / ".join(shown.splitlines())
+            shown = shown if len(shown) <= longest else shown[:longest] + "..."
+        lines.append(f"{name}{mark}:\n{shown}" if "\n" in shown else f"{name}: {shown}{mark}")
     return "\n".join(lines)

@@ -11,11 +11,14 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ..ace_core.audio import SAMPLE_RATE
-from ..ace_core.editing import RepaintMode, extend_task, extend_window, repaint_task
+from ..ace_core.editing import RepaintMode, repaint_task
+from ..ace_core.extending import extend_task, extend_window
 from ..ace_core.regions import Region, RegionUnit, mask_regions, parse_regions, region, seconds_per_bar
 from . import _compat as compat
 from .sources import audio_input, encoded, heard, one_for_each, task_output, task_result, vae_input
 from .types import AceBlueprint, AceBlueprintWire, AceVae
+
+DEFAULT_STRENGTH = 0.5  # as published
 
 
 class AceComposerRepaint(io.ComfyNode):
@@ -63,7 +66,7 @@ class AceComposerRepaint(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "strength",
-                    default=0.5,
+                    default=DEFAULT_STRENGTH,
                     min=0.0,
                     max=1.0,
                     step=0.01,
@@ -110,6 +113,8 @@ class AceComposerRepaint(io.ComfyNode):
         else:
             regions = _painted_regions(mask, waveforms)
             notes.append("the mask is used, not start, end and more_regions")
+        if mode != "balanced" and strength != DEFAULT_STRENGTH:
+            notes.append(f"strength belongs to the mode balanced: {mode} does not use it")
         songs = [
             repaint_task(latents, waveform, parts, mode=mode, strength=strength)
             for latents, waveform, parts in zip(encoded(vae, waveforms), waveforms, regions, strict=True)

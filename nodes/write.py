@@ -64,7 +64,7 @@ class AceComposerWriteSong(io.ComfyNode):
             raise ValueError(f"connect one blueprint with what is decided, got {len(blueprint)}")
         seeds = seeds_for((), seed, batch_size)
         planned = write_song(
-            loaded(planner, rows=len(seeds), tokens=CACHE_TOKENS),
+            loaded(planner, songs=len(seeds), tokens=CACHE_TOKENS),
             idea,
             seeds,
             replace(WRITE_PARAMETERS, **sampling),
@@ -108,7 +108,7 @@ class AceComposerRewrite(io.ComfyNode):
     ) -> io.NodeOutput:
         seeds = seeds_for(blueprint, seed, 1)
         planned = rewrite(
-            loaded(planner, rows=len(seeds), tokens=CACHE_TOKENS),
+            loaded(planner, songs=len(seeds), tokens=CACHE_TOKENS),
             blueprint,
             seeds,
             replace(WRITE_PARAMETERS, **sampling),

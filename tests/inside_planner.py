@@ -28,7 +28,7 @@ def load_planner(precision: str = "auto", weights: str = "full") -> Any:
 def codes_of(planner: Any) -> list[list[int]]:
     """Codes of two songs, through the host's memory management."""
     codes, sampling = pack_module("ace_core.planner.codes"), pack_module("ace_core.planner.sampling")
-    ready = pack_module("nodes.planner_inputs").loaded(planner, rows=4, tokens=100)
+    ready = pack_module("nodes.planner_inputs").loaded(planner, songs=2, tokens=100, branches=2)
     arguments = ([[5, 6, 7], [8]], [[9]] * 2, [CODES] * 2, sampling.SamplingParameters(), [1, 2])
     with torch.inference_mode():
         return codes.generate_codes(ready.lm, *arguments, guidance_scale=2, dtype=ready.dtype, device=ready.device)
@@ -111,7 +111,7 @@ def cancel() -> dict[str, str]:
     sampling = pack_module("ace_core.planner.sampling").SamplingParameters()
     raised: dict[str, str] = {}
     for name in ("full", "int8"):
-        ready = pack_module("nodes.planner_inputs").loaded(load_planner(weights=name), rows=1, tokens=100)
+        ready = pack_module("nodes.planner_inputs").loaded(load_planner(weights=name), songs=1, tokens=100)
         management().interrupt_current_processing(True)
         try:
             with torch.inference_mode():

@@ -18,7 +18,7 @@ from ..languages import UNKNOWN_LANGUAGE
 from ..models.qwen3 import Qwen3
 from ..progress import Progress
 from .codes import MAX_SONGS
-from .grammar import Grammar, PlanConstraint
+from .grammar import CAPTION_TOKENS, Grammar, PlanConstraint
 from .metadata import read_lyrics, read_metadata, song_values
 from .prompts import check_positions
 from .sampling import SamplingParameters
@@ -54,11 +54,15 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Raw metadata by field name, lyrics ("" if there are none), and whether the model ended them itself."""
+    """Raw metadata by field name, lyrics ("" if there are none), and whether the model ended them itself.
+
+    `caption_is_cut` says that the caption reached the most the renderer reads.
+    """
 
     metadata: dict[str, str]
     lyrics: str
     is_whole: bool
+    caption_is_cut: bool = False
 
 
 def ask(
@@ -86,7 +90,9 @@ def ask(
             device=planner.device,
             on_progress=part_of_progress(on_progress, sum(longest[:number]), sum(longest)),
         )
-        answers += [read_answer(planner.grammar.tokens, output) for output in outputs]
+        for request, output in zip(group, outputs, strict=True):
+            answer = read_answer(planner.grammar.tokens, output)
+            answers.append(answer._replace(caption_is_cut=request.constraint.caption_is_cut))
     return answers
 
 
@@ -143,6 +149,13 @@ def one_for_each(blueprints: Sequence[Blueprint], seeds: Sequence[int]) -> list[
 def song_name(index: int, seeds: Sequence[int]) -> str:
     """How a note says which song it is about: nothing if there is only one."""
     return f"song {index + 1}: " if len(seeds) > 1 else ""
+
+
+def note_on_caption(name: str, answer: Answer) -> list[str]:
+    """A note where the model's caption did not end by itself."""
+    if not answer.caption_is_cut:
+        return []
+    return [f"{name}the caption is cut: it reached {CAPTION_TOKENS} tokens, the most the renderer reads"]
 
 
 def part_of_progress(on_progress: Progress | None, done_before: int, total: int) -> Progress | None:

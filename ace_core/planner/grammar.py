@@ -138,11 +138,17 @@ def plan_constraint(
 
 
 class PlanConstraint:
-    """Grammar state of one sequence."""
+    """Grammar state of one sequence.
+
+    Attributes:
+        max_tokens: the most tokens that can follow.
+        caption_is_cut: whether the caption reached `CAPTION_TOKENS` and was ended there.
+    """
 
     def __init__(self, parts: Collection[_Part]) -> None:
         self._parts = deque(parts)
         self.max_tokens = sum(part.max_tokens for part in parts)
+        self.caption_is_cut = False
 
     @property
     def finished(self) -> bool:
@@ -165,6 +171,8 @@ class PlanConstraint:
         part.advance(token_id)
         if part.ended:
             self._parts.popleft()
+            if isinstance(part, _FreeValue) and part.folds:
+                self.caption_is_cut = part.cut
 
 
 class _Part(Protocol):
@@ -242,8 +250,9 @@ class _FreeValue:
         limit = CAPTION_TOKENS if field == "caption" else GENRES_TOKENS
         self.max_tokens = limit + _CHARACTER_BYTES + len(next_name)
         self.ended = False
+        self.cut = False
+        self.folds = field == "caption"
         self._text = _Text(tokens, limit)
-        self._folds = field == "caption"
         self._next_name = next_name
         self._after_line = after_line
         self._line_start = tokens.indented
@@ -268,13 +277,14 @@ class _FreeValue:
         elif self._line_is_new and token == self._next_name[0]:
             self._end_with(self._next_name[1:])
         else:
+            self.cut = self.cut or self._text.exhausted
             self._add(self._text.add(token))
 
     def _add(self, spelling: bytes) -> None:
         self._line_is_new = spelling.endswith(b"\n")
         if not self._line_is_new:
             self._line_has_word = self._line_has_word or any(map(str.isalnum, spelling.decode("utf-8", "ignore")))
-        elif self._folds and not self._text.exhausted:
+        elif self.folds and not self._text.exhausted:
             self._line_start = self._after_line
             self._line_has_word = False
         else:

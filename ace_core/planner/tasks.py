@@ -27,6 +27,7 @@ from .asking import (
     Request,
     ask,
     fill_open_fields,
+    note_on_caption,
     one_for_each,
     part_of_progress,
     settle_instrumental,
@@ -102,6 +103,8 @@ def plan(
         for index, blueprint in enumerate(given)
         if blueprint.lyrics is None
     ]
+    for index, answer in answers.items():
+        notes += note_on_caption(song_name(index, seeds), answer)
     return PlannedSongs(tuple(planned), tuple(notes))
 
 

@@ -29,6 +29,7 @@ from .asking import (
     ask,
     fill_open_fields,
     has_no_words,
+    note_on_caption,
     one_for_each,
     settle_instrumental,
     song_name,
@@ -84,6 +85,7 @@ def write_song(
     for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
         name = song_name(index, seeds)
         songs[index] = fill_open_fields(songs[index], answer.metadata, fixed)
+        notes += note_on_caption(name, answer)
         if not writes_lyrics:
             continue
         songs[index] = with_planned_values(songs[index], lyrics=answer.lyrics)
@@ -131,14 +133,16 @@ def rewrite(
     ]
     notes: list[str] = []
     for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
+        name = song_name(index, seeds)
         songs[index] = fill_open_fields(songs[index], answer.metadata, _fixed_for_rewrite(songs[index]))
+        notes += note_on_caption(name, answer)
         if not changes_lyrics[index]:
             continue
         if answer.lyrics and answer.is_whole:
             songs[index] = with_planned_values(with_user_values(songs[index], lyrics=None), lyrics=answer.lyrics)
         else:
             reason = f"did not end within {LYRICS_TOKENS} tokens" if answer.lyrics else "were empty"
-            notes.append(f"{song_name(index, seeds)}the lyrics are unchanged, because the rewritten ones {reason}")
+            notes.append(f"{name}the lyrics are unchanged, because the rewritten ones {reason}")
     return PlannedSongs(tuple(songs), tuple(notes))
 
 
@@ -180,7 +184,7 @@ def understand(
         songs.append(song)
         if song.lyrics is None:
             notes.append(f"{name}the planner heard no lyrics")
-        notes += _note_on_length(name, answer)
+        notes += [*note_on_caption(name, answer), *_note_on_length(name, answer)]
         if genres := clean_text(answer.metadata.get("genres", "")):
             notes.append(f"{name}genres: {genres}")
     return PlannedSongs(tuple(songs), tuple(notes))

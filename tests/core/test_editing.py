@@ -13,19 +13,16 @@ from hypothesis import strategies as st
 from tiny_engine import SONG, Engine
 from torch import Tensor
 
-from ace_core import editing
+from ace_core import extending
 from ace_core.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, source_frames
 from ace_core.blueprint import Blueprint
 from ace_core.conditioning import SongConditions, tokenize_song
 from ace_core.editing import (
     BASE_TASKS,
-    ExtendWindow,
     FrameSpan,
     SongTask,
     check_task,
     cover_task,
-    extend_task,
-    extend_window,
     repaint_task,
     source_latents,
     source_waveforms,
@@ -34,6 +31,7 @@ from ace_core.editing import (
     track_task,
     whole_frames,
 )
+from ace_core.extending import ExtendWindow, extend_task, extend_window
 from ace_core.prompts import Task, caption_prompt
 from ace_core.regions import Region
 from ace_core.sampling.settings import CheckpointKind
@@ -332,8 +330,8 @@ def test_zeros_are_never_a_source() -> None:
 
 
 def test_beyond_600_s_a_window_hears_the_end_that_is_extended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editing, "MAX_DURATION_SECONDS", 10)
-    monkeypatch.setattr(editing, "EXTEND_CONTEXT_SECONDS", 3)
+    monkeypatch.setattr(extending, "MAX_DURATION_SECONDS", 10)
+    monkeypatch.setattr(extending, "MIN_CONTEXT_SECONDS", 3)
     samples = 12 * SAMPLE_RATE + 77
     after = window_of(samples, 1, after_seconds=4.5)
     total = samples + 216_000
@@ -349,8 +347,8 @@ def test_beyond_600_s_a_window_hears_the_end_that_is_extended(monkeypatch: pytes
 
 def test_songs_grow_beyond_600_s_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was there stays bit for bit, but for the fades into the new parts."""
-    monkeypatch.setattr(editing, "MAX_DURATION_SECONDS", 5)
-    monkeypatch.setattr(editing, "EXTEND_CONTEXT_SECONDS", 1)
+    monkeypatch.setattr(extending, "MAX_DURATION_SECONDS", 5)
+    monkeypatch.setattr(extending, "MIN_CONTEXT_SECONDS", 1)
     song = torch.full((2, 3 * SAMPLE_RATE + 5), 0.25)
     for turn in range(1, 4):
         after, before = 1.5, 0.2 * turn
@@ -370,7 +368,7 @@ def test_songs_grow_beyond_600_s_window_by_window(monkeypatch: pytest.MonkeyPatc
 
 
 def test_context_limits_what_a_window_hears(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editing, "EXTEND_CONTEXT_SECONDS", 3)
+    monkeypatch.setattr(extending, "MIN_CONTEXT_SECONDS", 3)
     samples = 8 * SAMPLE_RATE
     assert window_of(samples, after_seconds=2).waveform.shape[1] == 10 * SAMPLE_RATE
     short = window_of(samples, after_seconds=2, context_seconds=3.5)

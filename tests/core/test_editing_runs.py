@@ -22,14 +22,13 @@ from ace_core.conditioning import LateConditions, SongConditions, SourceUse
 from ace_core.editing import (
     SongTask,
     cover_task,
-    extend_task,
-    extend_window,
     repaint_task,
     source_waveforms,
     task_conditions,
     track_task,
     whole_frames,
 )
+from ace_core.extending import extend_task, extend_window
 from ace_core.regions import Region
 from ace_core.rendering import render_latents
 from ace_core.sampling.noise import Variation, initial_noise
@@ -454,3 +453,13 @@ def test_start_latents_and_a_start_from_the_source_exclude_each_other() -> None:
     song = recorded_conditions(cover_task(LATENTS, SAMPLES, noise_strength=0.4))
     with pytest.raises(ValueError, match=r"song 1 of 1 starts from its source \(noise strength 0.4\) and from conn"):
         RecordingDit().render([song], TURBO, [1], start_latents=[LATENTS])
+
+
+def test_more_than_eight_songs_take_turns() -> None:
+    dit = RecordingDit()
+    songs = [recorded_conditions(track_task("extract", LATENTS, SAMPLES, ["drums"]))] * 10
+    progress: list[tuple[int, int]] = []
+    results = dit.render(songs, TURBO, range(10), on_progress=lambda *done: progress.append(done))
+    assert [len(call.x) for call in dit.calls] == [8] * 8 + [2] * 8
+    assert progress == [(step, 16) for step in range(1, 17)]
+    assert torch.equal(results[9], dit.render(songs[:1], TURBO, [9])[0])

@@ -19,6 +19,7 @@ from comfyui_client import ComfyUIClient
 from tiny_checkpoints import write_tiny
 
 SNAPSHOT = Path(__file__).parents[1] / "data" / "object_info.json"
+ENGLISH = Path(__file__).parents[2] / "locales" / "en" / "nodeDefs.json"
 UPDATE_VARIABLE = "ACE_COMPOSER_UPDATE_SNAPSHOTS"
 PREFIX = "AceComposer"
 VALUE_OPTIONS = ("default", "min", "max", "step", "multiline", "dynamicPrompts", "control_after_generate", "advanced")
@@ -76,6 +77,22 @@ def test_object_info_is_the_committed_contract(client: ComfyUIClient) -> None:
     assert found == SNAPSHOT.read_text(encoding="ascii"), f"see the top of {Path(__file__).name}"
 
 
+def test_the_english_texts_are_those_of_the_nodes(client: ComfyUIClient) -> None:
+    """The page shows the translation, the host's API and older pages what the nodes say."""
+    translated = json.loads(ENGLISH.read_text(encoding="utf-8"))
+    nodes = own_nodes(client)
+    assert translated.keys() == nodes.keys()
+    for node_id, node in nodes.items():
+        texts = translated[node_id]
+        assert (texts["display_name"], texts["description"]) == (node["display_name"], node["description"]), node_id
+        inputs = node["input"].get("required", {}) | node["input"].get("optional", {})
+        tooltips = {name: details[1].get("tooltip") for name, details in inputs.items()}
+        assert {name: text.get("tooltip") for name, text in texts["inputs"].items()} == tooltips, node_id
+        for number, (name, tooltip) in enumerate(zip(node["output_name"], node["output_tooltips"], strict=True)):
+            output = texts["outputs"][str(number)]
+            assert output["name"] == name and tooltip in (None, output["tooltip"]), node_id
+
+
 def test_the_loader_offers_every_layout(client: ComfyUIClient) -> None:
     inputs = own_nodes(client)["AceComposerLoadModels"]["input"]["required"]
     offered = {name: set(inputs[name][1]["options"]) for name in ("model", "text_encoder", "vae")}
@@ -98,9 +115,11 @@ def test_the_loader_offers_every_layout(client: ComfyUIClient) -> None:
     assert not offered["model"] & (offered["text_encoder"] - {"checkpoints/ace_step_1.5_turbo_aio.safetensors"})
 
 
-def test_the_planner_loader_offers_the_published_file(client: ComfyUIClient) -> None:
+def test_the_published_planner_is_the_default(client: ComfyUIClient) -> None:
     inputs = own_nodes(client)["AceComposerLoadPlanner"]["input"]["required"]
-    assert "text_encoders/qwen_1.7b_ace15.safetensors" in inputs["planner"][1]["options"]
+    choices = inputs["planner"][1]["options"]
+    assert choices[0] == "text_encoders/qwen_1.7b_ace15.safetensors"
+    assert "text_encoders/qwen_0.6b_ace15.safetensors" in choices
 
 
 def test_a_model_that_arrives_later_is_offered(client: ComfyUIClient, models_directory: Path) -> None:

@@ -15,6 +15,7 @@ from ace_core.planner.grammar import Grammar
 from ace_core.planner.prompts import codes_prompt, negative_codes_prompt, plan_prompt
 from ace_core.planner.sampling import SamplingParameters
 from ace_core.planner.tasks import plan, plan_codes
+from ace_core.prompts import lyric_prompt
 
 INSTRUMENTAL = "[Instrumental]"
 FULL = "<think>\nbpm: 95\ncaption: Soft pop\nduration: 184\nkeyscale: G major\nlanguage: en\ntimesignature: 4\n"
@@ -105,6 +106,23 @@ def test_nothing_open_asks_nothing(script: Callable[..., Any], values: dict[str,
     model = script("")
     assert plan(model.planner, [song], [0], **options) == PlannedSongs((song,), ())
     assert model.groups == []
+
+
+def test_the_detected_language_reaches_the_lyric_header(script: Callable[..., Any]) -> None:
+    model = script(FULL)
+    song = Blueprint(caption="pop", lyrics="la")
+    assert lyric_prompt(song).startswith("# Languages\nunknown\n")
+    ((planned,), _) = plan(model.planner, [song], [0])
+    assert lyric_prompt(planned).startswith("# Languages\nen\n\n# Lyric\nla")
+
+
+def test_a_cut_caption_is_noted(script: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grammar_module, "CAPTION_TOKENS", 4)
+    cut, whole = FULL.replace("Soft pop", "123"), FULL.replace("Soft pop", "12")
+    model = script(whole, cut)
+    songs, notes = plan(model.planner, [Blueprint(lyrics="la")], [0, 1])
+    assert [song.caption for song in songs] == ["12", "123"]
+    assert notes == ("song 2: the caption is cut: it reached 184 tokens, the most the renderer reads",)
 
 
 def test_open_lyrics_are_planned_as_an_instrumental(script: Callable[..., Any]) -> None:
