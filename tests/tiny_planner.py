@@ -31,7 +31,7 @@ EMBEDDING_SIZE = 0.2
 NEWLINES = (198, 624, 715, 345, 510, 401, 280, 3646)
 FIELD_NAMES = (15136, 17021, 10563, 11528)  # the first token of each
 STOP_TOKEN = 151_645
-ENDINGS = (*NEWLINES, *FIELD_NAMES, STOP_TOKEN)
+ENDINGS = (*NEWLINES, *FIELD_NAMES)
 ENDING_FACTOR = 16
 
 TINY = Qwen3Config(
@@ -121,7 +121,9 @@ def write_tiny_planner(root: Path, layout: PlannerLayout, *, seed: int = 0, shor
     root.mkdir(parents=True, exist_ok=True)
     weights = planner_weights(seed)
     if short_answers:
-        weights["embed_tokens.weight"][list(ENDINGS)] *= ENDING_FACTOR
+        embedding = weights["embed_tokens.weight"]
+        embedding[list(ENDINGS)] *= ENDING_FACTOR
+        embedding[STOP_TOKEN] = embedding[list(ENDINGS)].sum(0)  # what ends a line is soon followed by the stop token
     if layout == "comfyui":
         path = root / "qwen_1.7b_ace15.safetensors"
         save_file({f"model.{name}": tensor for name, tensor in weights.items()}, path)

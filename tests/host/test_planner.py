@@ -32,11 +32,12 @@ from song_runs import (
     with_nodes,
 )
 
-from ace_core.blueprint import INSTRUMENTAL_LYRICS, Blueprint, fields_left_auto
+from ace_core.blueprint import INSTRUMENTAL_LYRICS, Blueprint, blueprints_to_json, fields_left_auto
 from ace_core.planner.vocabulary import CODE_COUNT
 
 SHORT_CODES = 50
 PLAN_SEED = 11
+LYRICS_SEED = 2  # with it the small planner writes few words
 USER_FIELDS = {"caption": "indie folk, fingerpicked guitar", "lyrics": "[Verse]\nMorning frost", "bpm": 96}
 PLAN = {"seed": PLAN_SEED, "rewrite_caption": False}  # captions take the small planner long
 KEEP = ("AceComposerSaveBlueprint", {"blueprint": ["plan", 0], "filename_prefix": "blueprints/test"})
@@ -193,6 +194,26 @@ def test_int8_weights_write_codes(client: ComfyUIClient, planned: Planned) -> No
     assert text_of(run, "planner").endswith("float32, int8 weights")
 
 
+def test_more_than_eight_blueprints_keep_their_own_plans(client: ComfyUIClient, tmp_path: Path) -> None:
+    songs = [Blueprint(caption="rock", lyrics="la", bpm=60 + number, duration_seconds=10) for number in range(9)]
+    path = tmp_path / "nine.json"
+    path.write_text(blueprints_to_json(songs), encoding="utf-8")
+    prompt = with_nodes(only_plan(), file=("AceComposerLoadBlueprint", {"file": client.upload(path)}))
+    prompt["plan"]["inputs"] |= {"blueprint": ["file", 0], "write_codes": False}
+    planned_songs = blueprints_of(client, succeed(client, prompt))
+    assert [song.bpm for song in planned_songs] == [song.bpm for song in songs]
+    assert len({(song.key, song.time_signature) for song in planned_songs}) > 4
+    prompt["plan"]["inputs"]["seed"] = PLAN_SEED + 8
+    prompt["file"]["inputs"]["file"] = client.upload(_one_song(tmp_path, songs[8]))
+    assert blueprints_of(client, succeed(client, prompt)) == planned_songs[8:]
+
+
+def _one_song(folder: Path, song: Blueprint) -> Path:
+    path = folder / "one.json"
+    path.write_text(blueprints_to_json([song]), encoding="utf-8")
+    return path
+
+
 def test_a_plan_can_be_shared(client: ComfyUIClient) -> None:
     run = succeed(client, only_plan(plan={"share_plan": True, "batch_size": 2}))
     one, other = blueprints_of(client, run)
@@ -235,17 +256,30 @@ def test_simple_mode_makes_a_song_from_one_line(client: ComfyUIClient, instrumen
 
 
 def test_simple_mode_writes_lyrics_for_the_renderer(client: ComfyUIClient) -> None:
-    prompt = published_prompt("simple_mode", blueprint={"duration_seconds": SHORT_SECONDS}, write={"batch_size": 4})
-    prompt = {name: prompt[name] for name in ("planner", "blueprint", "write", "load", "encode")}
+    prompt = published_prompt("simple_mode", blueprint={"duration_seconds": SHORT_SECONDS}, write={"seed": LYRICS_SEED})
+    del prompt["plan"]
     prompt["encode"]["inputs"]["blueprint"] = ["write", 0]
-    run = succeed(client, with_nodes(prompt, keep=(KEEP[0], KEEP[1] | {"blueprint": ["write", 0]})))
-    songs = blueprints_of(client, run)
-    written = [song.lyrics for song in songs if song.lyrics is not None]
-    assert len(set(written)) > 1
-    assert all(song.origin("lyrics") in ("planner", "auto") for song in songs)
-    assert text_of(run, "write").count("lyrics: ") == len(written)
-    lengths = re.findall(r"lyrics (\d+)/", text_of(run, "encode"))
-    assert len(lengths) == 4 and len(set(lengths)) > 1
+    keep = (KEEP[0], KEEP[1] | {"blueprint": ["write", 0]})
+    run = succeed(client, with_nodes(prompt, keep=keep, text=("PreviewAny", {"source": ["write", 1]})))
+    (song,) = blueprints_of(client, run)
+    assert song.lyrics and song.lyrics != INSTRUMENTAL_LYRICS and song.origin("lyrics") == "planner"
+    assert song.lyrics in text_of(run, "text")
+    without = succeed(client, replaced_lyrics(prompt, INSTRUMENTAL_LYRICS))
+    assert lyric_tokens(run) != lyric_tokens(without)
+    assert np.abs(sounds(client, run)[0].waveform - sounds(client, without)[0].waveform).max() > 0.01
+
+
+def replaced_lyrics(prompt: Prompt, lyrics: str) -> Prompt:
+    """The prompt with other lyrics in what `write` wrote."""
+    edit = {"blueprint": ["write", 0], "changes": json.dumps({"lyrics": lyrics})}
+    edited = with_nodes(prompt, edit=("AceComposerEditBlueprint", edit))
+    edited["encode"]["inputs"]["blueprint"] = ["edit", 0]
+    return edited
+
+
+def lyric_tokens(run: Run) -> list[str]:
+    """How long the renderer's lyric prompts are, as Encode shows it."""
+    return re.findall(r"lyrics (\d+)/", text_of(run, "encode"))
 
 
 def test_the_instrumental_switch_writes_no_lyrics(client: ComfyUIClient) -> None:
@@ -265,8 +299,9 @@ def test_understanding_a_sound_gives_a_blueprint_and_its_text(client: ComfyUICli
     assert song.audio_codes is not None and len(song.audio_codes) == SHORT_CODES
     assert song.origin("audio_codes") == "user"
     assert fields_left_auto(song) == () and song.caption
-    assert text_of(run, "text") == text_of(run, "understand")
+    assert f"bpm: {song.bpm} (planned)" in text_of(run, "understand")
     assert f"bpm: {song.bpm} (planned)" in text_of(run, "text")
+    assert song.caption in text_of(run, "text")  # all of it, where the node shows its beginning
 
 
 def test_a_recording_becomes_codes(client: ComfyUIClient, planned: Planned) -> None:
