@@ -25,10 +25,20 @@ WIDGET_LABELS = """() => Object.fromEntries(app.graph.nodes.map(
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, host: HostProcess) -> Iterator[Page]:
+def shared_page(browser: Browser, host: HostProcess) -> Iterator[Page]:
     opened = open_frontend(browser, host.url)
     yield opened
     opened.context.close()
+
+
+@pytest.fixture
+def page(shared_page: Page) -> Iterator[Page]:
+    """The page of all these tests; dialogs that a failed one leaves open are closed."""
+    yield shared_page
+    dialogs = shared_page.get_by_role("dialog")
+    for _ in range(dialogs.count()):
+        shared_page.keyboard.press("Escape")
+    expect(dialogs).to_have_count(0)
 
 
 @pytest.mark.parametrize("node_id", list(NODE_TEXTS["en"]))
@@ -51,7 +61,7 @@ def open_own_templates(page: Page) -> Locator:
         page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = page.get_by_role("dialog").last
         try:
-            dialog.get_by_text(PACK_NAME).click(timeout=patience_milliseconds)
+            dialog.get_by_role("button", name=PACK_NAME, exact=True).click(timeout=patience_milliseconds)
             break
         except TimeoutError:
             page.keyboard.press("Escape")

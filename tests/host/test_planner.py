@@ -202,7 +202,7 @@ def test_more_than_eight_blueprints_keep_their_own_plans(client: ComfyUIClient, 
     prompt["plan"]["inputs"] |= {"blueprint": ["file", 0], "write_codes": False}
     planned_songs = blueprints_of(client, succeed(client, prompt))
     assert [song.bpm for song in planned_songs] == [song.bpm for song in songs]
-    assert len({(song.key, song.time_signature) for song in planned_songs}) > 4
+    assert len({(song.key, song.time_signature) for song in planned_songs}) > 2
     prompt["plan"]["inputs"]["seed"] = PLAN_SEED + 8
     prompt["file"]["inputs"]["file"] = client.upload(_one_song(tmp_path, songs[8]))
     assert blueprints_of(client, succeed(client, prompt)) == planned_songs[8:]
