@@ -58,8 +58,16 @@ def register_model_folder() -> None:
 
 
 def model_files(folder: str) -> list[str]:
-    """Relative paths of the files in one of the host's model folders; cached by the host."""
-    return folder_paths.get_filename_list(folder)
+    """Relative paths of the files in one of the host's model folders; cached by the host.
+
+    The host looks at every folder of its last list and raises for one that was deleted since, so that the node that
+    asked is missing from the page; it then has to list anew.
+    """
+    try:
+        return folder_paths.get_filename_list(folder)
+    except FileNotFoundError:
+        folder_paths.filename_list_cache.pop(folder, None)
+        return folder_paths.get_filename_list(folder)
 
 
 def model_path(folder: str, name: str) -> Path:

@@ -16,7 +16,7 @@ Traps:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -142,8 +142,8 @@ class Decoder:
     def _run(self, rows: Sequence[int], ids: Tensor, counts: Sequence[int]) -> Tensor:
         """The residual stream [R, S, hidden] of ids [R, S], of which the first counts[r] are row r's."""
         starts = [self.lengths[row] for row in rows]
-        spans = list(zip(rows, starts, counts, strict=True))
-        masks = [self._mask(start, count) for _, start, count in spans]
+        spans = _spans(rows, starts, counts)
+        masks = [self._mask(span.start, span.count) for span in spans]
         cache = self.cache
 
         def attention_of(layer: int) -> AttentionFunction:
@@ -151,19 +151,19 @@ class Decoder:
 
             def attention(query: Tensor, key: Tensor, value: Tensor, _mask: Tensor | None) -> Tensor:
                 out = torch.zeros_like(query)
-                for index, (row, start, count) in enumerate(spans):
+                for (places, rows, start, count), mask in zip(spans, masks, strict=True):
                     end = start + count
-                    keys[row, :, start:end] = key[index, :, :count]
-                    values[row, :, start:end] = value[index, :, :count]
-                    out[index, :, :count] = _attend(
-                        query[index, :, :count], keys[row, :, :end], values[row, :, :end], masks[index]
+                    keys[rows, :, start:end] = key[places, :, :count]
+                    values[rows, :, start:end] = value[places, :, :count]
+                    out[places, :, :count] = _attend(
+                        query[places, :, :count], keys[rows, :, :end], values[rows, :, :end], mask
                     )
                 return out
 
             return attention
 
         x = self.lm.run_layers(self.lm.embed(ids, self.dtype), self._positions(starts, ids), None, attention_of)
-        for row, start, count in spans:
+        for row, start, count in zip(rows, starts, counts, strict=True):
             self.lengths[row] = start + count
         return x
 
@@ -226,13 +226,34 @@ class StaticStep:
         return attention
 
 
+class _Span(NamedTuple):
+    """Rows that lie together in the input (`places`) and in the cache (`rows`), with as many tokens old and new."""
+
+    places: slice
+    rows: slice
+    start: int
+    count: int
+
+
+def _spans(rows: Sequence[int], starts: Sequence[int], counts: Sequence[int]) -> list[_Span]:
+    """The fewest spans: songs of one prompt are attended to together."""
+    spans: list[_Span] = []
+    for place, (row, start, count) in enumerate(zip(rows, starts, counts, strict=True)):
+        places, joined = slice(place, place + 1), slice(row, row + 1)
+        if spans and spans[-1].rows.stop == row and spans[-1][2:] == (start, count):
+            last = spans.pop()
+            places, joined = slice(last.places.start, place + 1), slice(last.rows.start, row + 1)
+        spans.append(_Span(places, joined, start, count))
+    return spans
+
+
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of one row: query [H, S, D], keys and values [K, L, D], mask [H / K * S, L] -> [H, S, D]."""
-    grouped = query.reshape(keys.shape[0], -1, query.shape[-1])
+    """Attention of one span: query [R, H, S, D], keys and values [R, K, L, D], mask [H / K * S, L] -> [R, H, S, D]."""
+    grouped = query.reshape(*keys.shape[:2], -1, query.shape[-1])
     if mask is None and query.device.type == "cpu":
-        scaled = grouped * query.shape[-1] ** -0.5
-        weights = torch.bmm(keys, scaled.transpose(1, 2)).transpose(1, 2).softmax(dim=-1)
-        out = torch.bmm(weights, values)
+        scaled = grouped.flatten(0, 1) * query.shape[-1] ** -0.5
+        weights = torch.bmm(keys.flatten(0, 1), scaled.transpose(1, 2)).transpose(1, 2).softmax(dim=-1)
+        out = torch.bmm(weights, values.flatten(0, 1))
     else:
-        out = F.scaled_dot_product_attention(grouped[None], keys[None], values[None], attn_mask=mask)[0]
+        out = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
     return out.reshape(query.shape)

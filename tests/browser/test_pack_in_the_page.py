@@ -55,26 +55,34 @@ def test_the_help_of_a_node_opens(page: Page, node_id: str) -> None:
         expect(table.get_by_role("cell", name=name, exact=True)).to_be_attached()
 
 
-def open_own_templates(page: Page) -> Locator:
-    """The template dialog with this pack chosen. It is redrawn while templates arrive, so a click can get lost."""
+def open_templates_at(page: Page, name: str) -> Locator:
+    """The template dialog, with this pack chosen and this workflow offered.
+
+    The dialog is redrawn while templates arrive, so a click can get lost, or its effect.
+    """
     for patience_milliseconds in (10_000, 10_000, 30_000):
         page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = page.get_by_role("dialog").last
         try:
             dialog.get_by_role("button", name=PACK_NAME, exact=True).click(timeout=patience_milliseconds)
-            break
+            page.get_by_test_id(f"template-workflow-{name}").wait_for(timeout=patience_milliseconds)
+            return dialog
         except TimeoutError:
             page.keyboard.press("Escape")
-    return dialog
+            expect(dialog).to_be_hidden()
+    pytest.fail(f"the template browser does not offer {name}")
 
 
 @pytest.mark.parametrize("name", WORKFLOW_NAMES)
 def test_the_template_browser_offers_the_workflow(page: Page, name: str) -> None:
-    browser_dialog = open_own_templates(page)
+    browser_dialog = open_templates_at(page, name)
     card = page.get_by_test_id(f"template-workflow-{name}")
-    image = card.locator("img").element_handle()
+    card.scroll_into_view_if_needed()  # pictures are loaded when they are seen
     # the picture that stands in for an absent one has another size
-    page.wait_for_function("([image, width]) => image.naturalWidth === width", arg=[image, THUMBNAIL_PIXELS])
+    page.wait_for_function(
+        "([id, width]) => document.querySelector(`[data-testid=${id}] img`)?.naturalWidth === width",
+        arg=[f"template-workflow-{name}", THUMBNAIL_PIXELS],
+    )
     card.click()
     expect(browser_dialog).to_be_hidden()
     saved = json.loads((PACK_ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))

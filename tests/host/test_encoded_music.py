@@ -10,7 +10,7 @@ import pytest
 from comfyui_client import ComfyUIClient
 from debian_music import FETCH_COMMAND, FILES, find_music
 from numpy.typing import NDArray
-from song_runs import decode_sound, published_prompt, sounds, succeed, text_of, with_nodes
+from song_runs import blueprints_of, decode_sound, published_prompt, sounds, succeed, with_nodes
 
 RATE = 48_000
 CLICKS_A_SECOND = 2  # 120 bpm
@@ -70,11 +70,12 @@ def test_the_clicks_of_the_metronome_are_in_time(client: ComfyUIClient, encoded:
 
 def test_codes_of_the_file_cover_its_length(client: ComfyUIClient, encoded: Mapping[str, Path]) -> None:
     load = published_prompt("cover")["load"]
-    codes = {"model": ["load", 0], "vae": ["load", 2], "audio": ["audio", 0]}
     for name, count in ((FILES[0], 37), (FILES[2], 10)):  # 5 a second of 7.26 s and 2 s
         prompt = with_nodes(
             {"load": load},
             audio=("LoadAudio", {"audio": client.upload(encoded[name])}),
-            codes=("AceComposerAudioToCodes", codes),
+            codes=("AceComposerAudioToCodes", {"model": ["load", 0], "vae": ["load", 2], "audio": ["audio", 0]}),
+            keep=("AceComposerSaveBlueprint", {"blueprint": ["codes", 0], "filename_prefix": "blueprints/heard"}),
         )
-        assert text_of(succeed(client, prompt), "codes").count("<|audio_code_") == count
+        (song,) = blueprints_of(client, succeed(client, prompt))
+        assert song.audio_codes is not None and len(song.audio_codes) == count

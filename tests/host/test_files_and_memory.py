@@ -135,3 +135,17 @@ def test_models_that_nothing_uses_any_more_are_forgotten(client: ComfyUIClient, 
     log = host.log()[before:]
     assert sorted(requested_loads(log)) == ["ConditionEncoder", "DiT", "Oobleck", "Qwen3"]
     assert "memory leak" not in log.lower()
+
+
+def test_a_deleted_model_folder_takes_no_node_away(client: ComfyUIClient, models_directory: Path) -> None:
+    def offered() -> list[str]:
+        node = client.get_json("/object_info")["AceComposerLoadModels"]
+        return node["input"]["required"]["model"][1]["options"]
+
+    folder = models_directory / "diffusion_models" / "deleted_later"
+    folder.mkdir()
+    shutil.copyfile(models_directory / TURBO, folder / "turbo.safetensors")
+    choice = "diffusion_models/deleted_later/turbo.safetensors"
+    assert choice in offered()
+    shutil.rmtree(folder)
+    assert choice not in offered()
