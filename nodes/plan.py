@@ -10,7 +10,7 @@ from comfy_api.v0_0_2 import io
 from ..ace_core.audio import code_count
 from ..ace_core.blueprint import resolved_duration
 from ..ace_core.planner.asking import PlannedSongs
-from ..ace_core.planner.tasks import CODES_GUIDANCE_SCALE, CODES_PARAMETERS, plan, plan_codes
+from ..ace_core.planner.tasks import CODES_GUIDANCE_SCALE, CODES_PARAMETERS, check_negative_prompt, plan, plan_codes
 from . import _compat as compat
 from . import host
 from .planner_inputs import batch_size_input, loaded, planned_output, sampling_inputs, seed_input, seeds_for
@@ -123,6 +123,7 @@ class AceComposerPlan(io.ComfyNode):
         legacy_prompts: bool = False,
         **sampling: Any,
     ) -> io.NodeOutput:
+        check_negative_prompt(negative_prompt, guidance)  # before the words are planned, which takes a while
         parameters = replace(CODES_PARAMETERS, **sampling)
         seeds = seeds_for(blueprint, seed, batch_size)
         planned = plan(
@@ -149,4 +150,6 @@ class AceComposerPlan(io.ComfyNode):
                 on_progress=host.progress(),
             )
             planned = PlannedSongs(with_codes.blueprints, planned.notes + with_codes.notes)
+        elif negative_prompt.strip():
+            planned = planned._replace(notes=(*planned.notes, "the negative prompt does nothing: no codes are written"))
         return planned_output(planned, cls.hidden.unique_id)

@@ -143,7 +143,7 @@ class Decoder:
         """The residual stream [R, S, hidden] of ids [R, S], of which the first counts[r] are row r's."""
         starts = [self.lengths[row] for row in rows]
         spans = _spans(rows, starts, counts)
-        masks = [self._mask(span.start, span.count) for span in spans]
+        masks = [self._mask(span.start, span.added) for span in spans]
         cache = self.cache
 
         def attention_of(layer: int) -> AttentionFunction:
@@ -151,12 +151,12 @@ class Decoder:
 
             def attention(query: Tensor, key: Tensor, value: Tensor, _mask: Tensor | None) -> Tensor:
                 out = torch.zeros_like(query)
-                for (places, rows, start, count), mask in zip(spans, masks, strict=True):
-                    end = start + count
-                    keys[rows, :, start:end] = key[places, :, :count]
-                    values[rows, :, start:end] = value[places, :, :count]
-                    out[places, :, :count] = _attend(
-                        query[places, :, :count], keys[rows, :, :end], values[rows, :, :end], mask
+                for (places, held, start, added), mask in zip(spans, masks, strict=True):
+                    end = start + added
+                    keys[held, :, start:end] = key[places, :, :added]
+                    values[held, :, start:end] = value[places, :, :added]
+                    out[places, :, :added] = _attend(
+                        query[places, :, :added], keys[held, :, :end], values[held, :, :end], mask
                     )
                 return out
 
@@ -227,12 +227,12 @@ class StaticStep:
 
 
 class _Span(NamedTuple):
-    """Rows that lie together in the input (`places`) and in the cache (`rows`), with as many tokens old and new."""
+    """Rows that lie together in the input (`places`) and in the cache (`rows`), equally long before and after."""
 
     places: slice
     rows: slice
     start: int
-    count: int
+    added: int
 
 
 def _spans(rows: Sequence[int], starts: Sequence[int], counts: Sequence[int]) -> list[_Span]:

@@ -136,8 +136,7 @@ def plan_codes(
     Raises:
         ValueError: lengths that do not agree, a negative prompt without guidance, or a prompt beyond the positions.
     """
-    if guidance_scale == 1 and negative_prompt.strip():
-        raise ValueError("a negative prompt needs guidance: set the guidance scale above 1, or remove the prompt")
+    check_negative_prompt(negative_prompt, guidance_scale)
     songs = one_for_each(blueprints, seeds)
     notes: list[str] = []
     prompts: list[list[int]] = []
@@ -186,6 +185,12 @@ def plan_codes(
                 f"{song_name(index, seeds)}the music ends by itself after {seconds:g} of {count / CODE_RATE:g} s"
             )
     return PlannedSongs(tuple(results), tuple(notes))
+
+
+def check_negative_prompt(negative_prompt: str, guidance_scale: float) -> None:
+    """Raise ValueError for a negative prompt that would do nothing."""
+    if guidance_scale == 1 and negative_prompt.strip():
+        raise ValueError("a negative prompt needs guidance: set the guidance scale above 1, or remove the prompt")
 
 
 def _open_names(detect_language: bool) -> tuple[str, ...]:

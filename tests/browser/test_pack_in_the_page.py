@@ -58,9 +58,10 @@ def test_the_help_of_a_node_opens(page: Page, node_id: str) -> None:
 def open_templates_at(page: Page, name: str) -> Locator:
     """The template dialog, with this pack chosen and this workflow offered.
 
-    The dialog is redrawn while templates arrive, so a click can get lost, or its effect.
+    The dialog closes again where one of before is still on its way out, and it is redrawn while templates arrive, so a
+    click can get lost, or its effect.
     """
-    for patience_milliseconds in (10_000, 10_000, 30_000):
+    for patience_milliseconds in (2_000, 10_000, 30_000):
         page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = page.get_by_role("dialog").last
         try:

@@ -18,7 +18,7 @@ from song_runs import SHORT_SECONDS, clear_cache
 WORKFLOWS = PACK_ROOT / "workflows"
 WORKFLOW = json.loads((WORKFLOWS / "text_to_music.json").read_text(encoding="utf-8"))
 API_WORKFLOW = json.loads((WORKFLOWS / "api" / "text_to_music.json").read_text(encoding="utf-8"))
-PLANNER_WORKFLOWS = ("plan_and_render", "replay_codes", "simple_mode", "understand_audio")
+OTHER_WORKFLOWS = sorted(path.stem for path in WORKFLOWS.glob("*.json") if path.stem != "text_to_music")
 VIRTUAL_NODES = {"MarkdownNote"}
 SHOWN_TEXTS = (
     "ACE-Step 1.5 2B turbo (acestep_v1.5_turbo.safetensors), float32",
@@ -87,6 +87,17 @@ def inside(inner: Box, outer: Box) -> bool:
     return horizontal and outer.top <= inner.top and inner.bottom <= outer.bottom
 
 
+def assert_tidy(page: Page, workflow: Mapping[str, Any]) -> None:
+    """Nothing covers anything, and every node but the notes lies wholly inside a group."""
+    nodes, groups = boxes(page, "nodes"), boxes(page, "groups")
+    assert [pair for pair in combinations(nodes, 2) if overlap(nodes[pair[0]], nodes[pair[1]])] == []
+    assert [pair for pair in combinations(groups, 2) if overlap(groups[pair[0]], groups[pair[1]])] == []
+    cut = [(n, g) for n in nodes for g in groups if overlap(nodes[n], groups[g]) and not inside(nodes[n], groups[g])]
+    assert cut == []
+    grouped = {node for node in nodes if any(inside(nodes[node], group) for group in groups.values())}
+    assert nodes.keys() - grouped == {node["title"] for node in workflow["nodes"] if node["type"] in VIRTUAL_NODES}
+
+
 def saved_node(node: Mapping[str, Any]) -> dict[str, Any]:
     """What the file holds of a node, without what the renderer and the release of the host decide."""
     kept = ("id", "type", "title", "pos", "flags", "mode", "properties", "widgets_values")
@@ -127,32 +138,26 @@ def test_the_song_can_be_played(finished: Shown) -> None:
 
 
 def test_nothing_covers_anything_after_a_run(finished: Shown) -> None:
-    nodes, groups = boxes(finished.page, "nodes"), boxes(finished.page, "groups")
-    assert [pair for pair in combinations(nodes, 2) if overlap(nodes[pair[0]], nodes[pair[1]])] == []
-    cut = [(n, g) for n in nodes for g in groups if overlap(nodes[n], groups[g]) and not inside(nodes[n], groups[g])]
-    assert cut == []
-    grouped = {node for node in nodes if any(inside(nodes[node], group) for group in groups.values())}
-    assert grouped == {node["title"] for node in WORKFLOW["nodes"] if node["type"] not in VIRTUAL_NODES}
+    assert_tidy(finished.page, WORKFLOW)
 
 
 def test_the_page_has_no_complaint_about_the_pack(finished: Shown) -> None:
     assert [text for text in finished.messages if PACK_NAME in text or "AceComposer" in text] == []
 
 
-@pytest.fixture(scope="module")
-def any_page(browser: Browser, host: HostProcess) -> Iterator[Page]:
-    opened = open_frontend(browser, host.url)
+@pytest.fixture(scope="module", params=["canvas", "vue"])
+def any_page(request: pytest.FixtureRequest, browser: Browser, host: HostProcess) -> Iterator[Page]:
+    opened = open_frontend(browser, host.url, vue_nodes=request.param == "vue")
     yield opened
     opened.context.close()
 
 
-@pytest.mark.parametrize("name", PLANNER_WORKFLOWS)
-def test_the_planner_workflows_are_what_the_page_saves(any_page: Page, name: str) -> None:
+@pytest.mark.parametrize("name", OTHER_WORKFLOWS)
+def test_the_other_workflows_are_what_the_page_saves(any_page: Page, name: str) -> None:
     workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
     load_workflow(any_page, workflow)
     exported = export_workflow(any_page)
     assert exported.prompt == json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
     assert [saved_node(node) for node in exported.workflow["nodes"]] == [saved_node(n) for n in workflow["nodes"]]
     assert exported.workflow["links"] == workflow["links"]
-    shown = boxes(any_page, "nodes")
-    assert [pair for pair in combinations(shown, 2) if overlap(shown[pair[0]], shown[pair[1]])] == []
+    assert_tidy(any_page, workflow)

@@ -394,6 +394,8 @@ def test_a_blueprint_is_saved_below_the_output_folder_only(
 def test_a_negative_prompt_needs_guidance(client: ComfyUIClient) -> None:
     text = refusal(client, only_plan(plan={"guidance": 1.0, "negative_prompt": "noise"}))
     assert "a negative prompt needs guidance" in text
+    run = succeed(client, only_plan(plan={"write_codes": False, "negative_prompt": "noise"}))
+    assert "the negative prompt does nothing: no codes are written" in text_of(run, "plan")
 
 
 def test_planning_is_cancelled(client: ComfyUIClient) -> None:

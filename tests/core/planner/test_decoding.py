@@ -57,6 +57,29 @@ def test_chunks_of_different_lengths_equal_whole_texts(
     assert len(checks) == -(-6 // chunk_tokens)
 
 
+@torch.no_grad()
+def test_neighbours_of_one_length_are_attended_to_together(lm: Qwen3, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [[1, 2, 3], [4, 5, 6], [7, 8], [9, 10], [11, 12], [13, 14, 15]]
+    decoder = decoder_for(lm, len(texts))
+    decoder.read_prompts(texts, go_on)
+    rows: list[int] = []
+    attend = decoding._attend
+
+    def counted(query: Tensor, *others: Tensor | None) -> Tensor:
+        rows.append(len(query))
+        return attend(query, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(decoding, "_attend", counted)
+    states = decoder.step(torch.arange(20, 26))
+    assert rows == [2, 3, 1] * TINY.num_layers
+    longer = [[*text, 20 + row] for row, text in enumerate(texts)]
+    assert relative_error(states, last_states(lm, longer)) <= 1e-5
+    rows.clear()
+    states = decoder.feed([0, 1, 3, 4], [[30, 31]] * 4, go_on)
+    assert rows == [2, 2] * TINY.num_layers
+    assert relative_error(states, last_states(lm, [[*longer[row], 30, 31] for row in (0, 1, 3, 4)])) <= 1e-5
+
+
 @pytest.mark.parametrize("fixed", [False, True])
 @torch.no_grad()
 def test_rows_that_stay_go_on_as_before(lm: Qwen3, fixed: bool) -> None:
