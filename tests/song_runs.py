@@ -208,8 +208,12 @@ def latents_of(client: ComfyUIClient, run: Run, node_id: str = "latents") -> NDA
 
 
 def clear_cache(client: ComfyUIClient) -> None:
-    """Make the host forget every result and every model; takes effect before the next run."""
+    """Make the host forget every result and every model.
+
+    Its worker looks for this wish after a run, and a prompt that follows at once can overtake it; hence a run between.
+    """
     client.post_json("/free", {"unload_models": True, "free_memory": True})
+    succeed(client, {"between": {"class_type": "PreviewAny", "inputs": {"source": "cleared"}}})
 
 
 def _blocks(container: Any, stream: Any) -> Iterator[NDArray[np.float32]]:
