@@ -40,6 +40,7 @@ from ..ace_core.models.ops import Ops
 from ..ace_core.planner.quantized import build_int8
 from ..ace_core.progress import Progress
 from ..ace_core.registry import WeightRegistry
+from ..ace_core.whole_files import write_whole
 
 ACE_STEP_FOLDER = "ace_step"
 OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
@@ -269,9 +270,7 @@ def save_text(prefix: str, suffix: str, text: str) -> dict[str, str]:
     """
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
     path = Path(folder) / f"{name}_{counter:05}_{suffix}"
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
     return {"filename": path.name, "subfolder": subfolder, "type": "output"}
 
 

@@ -12,8 +12,7 @@ Traps:
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..checkpoints.inspection import ModelKind, Size
+from ..whole_files import write_whole
 from .adapters import Adapter
 from .formats import PEFT_CONFIG, PEFT_WEIGHTS
 
@@ -72,10 +72,10 @@ def save_adapter(
     if style == "peft":
         tensors = peft_tensors(adapters, dtype)
         config = json.dumps(peft_config(adapters, base_model), indent=2) + "\n"
-        _write_whole(file.with_name(PEFT_CONFIG), lambda unfinished: unfinished.write_text(config, encoding="utf-8"))
+        write_whole(file.with_name(PEFT_CONFIG), lambda unfinished: unfinished.write_text(config, encoding="utf-8"))
     else:
         tensors = comfyui_tensors(adapters, dtype)
-    _write_whole(file, lambda unfinished: save_file(tensors, unfinished, metadata=header))
+    write_whole(file, lambda unfinished: save_file(tensors, unfinished, metadata=header))
     return file
 
 
@@ -147,13 +147,3 @@ def peft_config(adapters: Mapping[str, Adapter], base_model: str) -> dict[str, A
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.detach().to("cpu", dtype).contiguous()
-
-
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file that gets its name when it is whole."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -11,11 +11,11 @@ A file appears under its name when it is complete, or not at all.
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 
 from ..progress import Progress
+from ..whole_files import write_whole
 from .encoding import Encoding, Sound, encode, read_comments
 from .id3 import id3_tag
 from .record import SongRecord, record_from_json
@@ -66,7 +66,7 @@ def write_song(
         notes.append(
             "ComfyUI's page does not read WAV: the workflow is in the file, but dropping it there opens nothing"
         )
-    _write_whole(path, content)
+    write_whole(path, lambda unfinished: unfinished.write_bytes(content))
     return notes + encoding_notes
 
 
@@ -87,12 +87,3 @@ def _with_chunk(riff: bytes, name: bytes, content: bytes) -> bytes:
     chunk = name + struct.pack("<I", len(content)) + content + b"\x00" * (len(content) % 2)
     size = len(riff) + len(chunk) - _RIFF_SIZE_OFFSET - 4
     return riff[:_RIFF_SIZE_OFFSET] + struct.pack("<I", size) + riff[_RIFF_SIZE_OFFSET + 4 :] + chunk
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f"{path.name}.tmp")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
