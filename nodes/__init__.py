@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from . import host
+from .audio_facts import AceComposerAudioFacts
 from .blueprint import AceComposerBlueprint
 from .blueprint_files import AceComposerEditBlueprint, AceComposerLoadBlueprint, AceComposerSaveBlueprint
 from .cover import AceComposerCover
@@ -14,11 +15,13 @@ from .listen import AceComposerAudioToCodes, AceComposerUnderstand
 from .load import AceComposerLoadModels
 from .load_planner import AceComposerLoadPlanner
 from .lora import AceComposerLoadLora, AceComposerSaveLora
+from .lyric_timing import AceComposerLyricTiming
 from .plan import AceComposerPlan
 from .reference_audio import AceComposerReferenceAudio
 from .repaint import AceComposerExtend, AceComposerRepaint
 from .retake import AceComposerRetake
 from .sample import AceComposerSample
+from .score import AceComposerBestOfN, AceComposerScore
 from .stems import AceComposerMix, AceComposerPickStem
 from .tracks import AceComposerComplete, AceComposerExtract, AceComposerLego, AceComposerVocalToBacking
 from .write import AceComposerRewrite, AceComposerWriteSong
@@ -57,4 +60,8 @@ class AceComposerExtension(ComfyExtension):
             AceComposerMix,
             AceComposerLoadLora,
             AceComposerSaveLora,
+            AceComposerLyricTiming,
+            AceComposerScore,
+            AceComposerBestOfN,
+            AceComposerAudioFacts,
         ]

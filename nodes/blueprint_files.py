@@ -77,7 +77,7 @@ class AceComposerSaveBlueprint(io.ComfyNode):
 
     @classmethod
     def execute(cls, blueprint: AceBlueprint, filename_prefix: str) -> io.NodeOutput:
-        saved = host.save_text(filename_prefix, ".json", blueprints_to_json(blueprint))
+        (saved,) = host.save_texts(filename_prefix, {".json": blueprints_to_json(blueprint)})
         place = "/".join(part for part in (saved["subfolder"], saved["filename"]) if part)
         host.show_text(cls.hidden.unique_id, f"output/{place}")
         return io.NodeOutput(ui={"files": [saved], "text": (place,)})

@@ -97,7 +97,7 @@ class AceComposerEncode(io.ComfyNode):
         prompts = [song.prompt for song in songs]
         late_prompts = [song.late_prompt for song in songs if song.late_prompt is not None]
         references = timbre.references if timbre else ()
-        packed = iter(_packed(model, text_encoder, [*prompts, *late_prompts], references))
+        packed = iter(packed_conditions(model, text_encoder, [*prompts, *late_prompts], references))
         packed_songs = [next(packed) for _ in songs]
         conditions = tuple(
             _conditions(model, song, item, next(packed) if song.late_prompt is not None else None, codes_strength)
@@ -146,7 +146,7 @@ def _planned(tokenizer: TextTokenizer, blueprint: Blueprint, task: SongTask | No
     return _Song(blueprint, task, prompt, late_prompt)
 
 
-def _packed(
+def packed_conditions(
     model: AceModel, text_encoder: AceTextEncoder, prompts: list[SongPrompt], references: tuple[Tensor, ...]
 ) -> list[Tensor]:
     """Packed conditions of each prompt: all through the text encoder first, then all through the condition encoder."""

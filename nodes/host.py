@@ -15,7 +15,7 @@ Traps:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -28,6 +28,7 @@ import comfy.weight_adapter
 import folder_paths
 import torch
 from comfy.ldm.modules.attention import optimized_attention
+from comfy_execution.graph_utils import ExecutionBlocker
 from server import PromptServer
 from torch import Tensor
 
@@ -258,20 +259,23 @@ def input_path(name: str) -> Path:
     return path
 
 
-def save_text(prefix: str, suffix: str, text: str) -> dict[str, str]:
-    """Write text to a new numbered file in the output folder, all of it or nothing.
+def save_texts(prefix: str, texts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Write texts to new files of one number in the output folder, each file all of it or nothing.
 
     Args:
-        prefix: name of the file, with folders below the output folder if wanted.
-        suffix: with its dot.
+        prefix: name of the files, with folders below the output folder if wanted.
+        texts: by the suffix of their file, with its dot.
 
     Returns:
-        The file as the host's results name it.
+        The files as the host's results name them.
     """
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
-    path = Path(folder) / f"{name}_{counter:05}_{suffix}"
-    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
-    return {"filename": path.name, "subfolder": subfolder, "type": "output"}
+    saved = []
+    for suffix, text in texts.items():
+        path = Path(folder) / f"{name}_{counter:05}_{suffix}"
+        write_whole(path, lambda unfinished, text=text: unfinished.write_text(text, encoding="utf-8"))
+        saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
+    return saved
 
 
 def new_model_name(folder: str, prefix: str) -> tuple[Path, str]:
@@ -302,6 +306,11 @@ def progress() -> Progress:
         bar.update_absolute(done, total)
 
     return update
+
+
+def unconnected(name: str) -> Any:
+    """What an output gives whose input has nothing on it: an error for whoever uses it, and nothing for others."""
+    return ExecutionBlocker(f"connect {name} to this node's input first: its output has nothing to give")
 
 
 def show_text(node_id: str | None, text: str) -> None:

@@ -61,3 +61,13 @@ def sample_counts(latent: dict[str, Any]) -> list[int]:
     if len(counts) == items and source_frames(max(counts)) == frames:
         return counts
     return [frames * SAMPLES_PER_FRAME] * items
+
+
+def picked_latent(latent: dict[str, Any], items: Sequence[int]) -> dict[str, Any]:
+    """Some songs of a LATENT, in this order, as long as the longest of them."""
+    counts = [sample_counts(latent)[item] for item in items]
+    frames = min(latent["samples"].shape[-1], source_frames(max(counts)))
+    picked = {**latent, "samples": latent["samples"][list(items), :, :frames]}
+    if "sample_counts" in latent:
+        picked["sample_counts"] = counts
+    return picked

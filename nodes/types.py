@@ -13,6 +13,7 @@ import torch
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
+from ..ace_core.analysis.song_scores import SongScores
 from ..ace_core.blueprint import Blueprint
 from ..ace_core.checkpoints.inspection import Size
 from ..ace_core.checkpoints.tokenizer import TextTokenizer
@@ -30,6 +31,9 @@ AceBlueprintWire = io.Custom("ACE_BLUEPRINT")
 AceTaskWire = io.Custom("ACE_TASK")
 AceTimbreWire = io.Custom("ACE_TIMBRE")
 AceConditioningWire = io.Custom("ACE_CONDITIONING")
+AceScoresWire = io.Custom("ACE_SCORES")
+
+SONG_SEPARATOR = "\f"  # between the songs of a text on a wire
 
 
 class AceModel(NamedTuple):
@@ -131,3 +135,13 @@ class AceConditioning(NamedTuple):
 
     def __repr__(self) -> str:
         return f"conditions of {len(self.songs)} song(s)"
+
+
+class AceScores(NamedTuple):
+    """How each song of a batch was judged."""
+
+    songs: tuple[SongScores, ...]
+
+    def __repr__(self) -> str:
+        totals = ", ".join("none" if song.total is None else f"{song.total:.3f}" for song in self.songs)
+        return f"scores of {len(self.songs)} song(s): {totals}"

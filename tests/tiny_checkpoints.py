@@ -88,6 +88,7 @@ _TEXT_ENCODER = Qwen3Config(
     rms_norm_eps=1e-6,
 )
 _FSQ_LEVELS = (8, 8, 8, 5, 5, 5)
+_HEADER = {"lyric_alignment_layers_config": '{"1": [2, 3], "2": [0]}'}  # of single files, which have no config.json
 
 
 @dataclass(frozen=True)
@@ -330,7 +331,7 @@ def _write_comfyui(diffusion_models: Path, text_encoders: Path, vaes: Path, mode
         text_encoders / "qwen_0.6b_ace15.safetensors",
         vaes / "ace_1.5_vae.safetensors",
     )
-    save_file(dict(model.model), paths.model)
+    save_file(dict(model.model), paths.model, metadata=_HEADER)
     save_file({f"model.{name}": tensor for name, tensor in model.text_encoder.items()}, paths.text_encoder)
     save_file(stable_audio_vae(model.vae, parametrizations=True), paths.vae)
     return paths
@@ -346,7 +347,7 @@ def _write_all_in_one(folder: Path, model: TinyModel) -> TinyPaths:
     planner = "text_encoders.qwen3_2b.transformer.model."  # only enough of it to be in the way
     weights[planner + "embed_tokens.weight"] = torch.zeros(PLANNER_ROWS // 64, 8, dtype=torch.bfloat16)
     weights[planner + "norm.weight"] = torch.ones(8, dtype=torch.bfloat16)
-    save_file(weights, path)
+    save_file(weights, path, metadata=_HEADER)
     return TinyPaths(path, path, path)
 
 

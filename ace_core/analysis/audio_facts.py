@@ -7,6 +7,9 @@ Trap: half or double the asked tempo counts as the asked one, because nobody can
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from torch import Tensor
@@ -21,6 +24,9 @@ from .tempo import Tempo, estimate_tempo
 
 TEMPO_TOLERANCE = 0.02  # of the asked tempo
 DURATION_TOLERANCE_SECONDS = 0.05
+
+JSON_FORMAT = "ace_composer.audio_facts"
+JSON_VERSION = 1
 
 _MEASUREMENTS = 4
 
@@ -106,6 +112,50 @@ def compare_with_plan(facts: AudioFacts, blueprint: Blueprint) -> tuple[Comparis
         same = None if key is None else same_key(key.name, name)
         comparisons.append(_comparison("key", name, "" if key is None else key.name, same))
     return tuple(comparisons)
+
+
+def describe_facts(facts: AudioFacts) -> str:
+    """One line: length, format, loudness, peak, tempo and key as far as they could be measured."""
+    channels = {1: "mono", 2: "stereo"}[facts.channels]
+    tempo, key = facts.tempo, facts.key
+    return ", ".join(
+        (
+            f"{facts.duration_seconds:.2f} s",
+            f"{facts.sample_rate} Hz {channels}",
+            "too short for a loudness" if facts.integrated_lufs is None else f"{facts.integrated_lufs:.1f} LUFS",
+            f"true peak {facts.true_peak_dbtp:.1f} dBTP",
+            "no tempo" if tempo is None else f"{tempo.bpm:.1f} bpm (confidence {tempo.confidence:.2f})",
+            "no key" if key is None else f"{key.name} (confidence {key.confidence:.2f})",
+        )
+    )
+
+
+def facts_json(songs: Sequence[tuple[AudioFacts, Sequence[Comparison]]]) -> str:
+    """Measurements and comparisons as versioned JSON; what could not be measured, and an endless level, is null."""
+    document = {
+        "format": JSON_FORMAT,
+        "version": JSON_VERSION,
+        "songs": [
+            {
+                "duration_seconds": facts.duration_seconds,
+                "sample_rate": facts.sample_rate,
+                "channels": facts.channels,
+                "integrated_lufs": _finite(facts.integrated_lufs),
+                "true_peak_dbtp": _finite(facts.true_peak_dbtp),
+                "bpm": facts.tempo and facts.tempo.bpm,
+                "bpm_confidence": facts.tempo and facts.tempo.confidence,
+                "key": facts.key and facts.key.name,
+                "key_confidence": facts.key and facts.key.confidence,
+                "plan": [comparison._asdict() for comparison in comparisons],
+            }
+            for facts, comparisons in songs
+        ],
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _same_tempo(measured: float, asked: float) -> bool:

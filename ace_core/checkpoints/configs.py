@@ -33,6 +33,7 @@ SLIDING_WINDOW = 128
 ROPE_THETA = 1_000_000.0
 RMS_NORM_EPS = 1e-6
 FSQ_LEVELS = (8, 8, 8, 5, 5, 5)
+LYRIC_HEADS = "lyric_alignment_layers_config"
 
 Entries = Mapping[str, Entry]
 Settings = Mapping[str, Any]
@@ -58,7 +59,7 @@ def dit_config(entries: Entries, settings: Settings, path: Path) -> DiTConfig:
         sliding_window=settings.get("sliding_window", SLIDING_WINDOW),
         rope_theta=_rope_theta(settings),
         rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
-        lyric_heads=_lyric_heads(settings.get("lyric_alignment_layers_config") or {}, num_layers, heads, path),
+        lyric_heads=_lyric_heads(settings.get(LYRIC_HEADS) or {}, num_layers, heads, path),
     )
 
 
@@ -192,7 +193,7 @@ def _lyric_heads(
         legal = False
     if not legal:
         raise CheckpointError(
-            f"the config.json of {path} sets lyric_alignment_layers_config to {setting!r}. It must name heads of "
+            f"the config.json or header of {path} sets {LYRIC_HEADS} to {setting!r}. It must name heads of "
             f'layers, such as {{"3": [10, 11]}}; the model has {num_layers} layers of {num_heads} heads.'
         )
     return tuple(chosen)

@@ -12,6 +12,7 @@ Traps:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -339,13 +340,23 @@ def _part(weights: WeightFiles, *prefixes: str) -> WeightFiles:
 
 
 def _settings(weights: WeightFiles, chosen: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
-    """`config.json` beside weights of a published folder; a flat model directory's belongs to something else."""
+    """`config.json` beside weights of a published folder; a flat model directory's belongs to something else.
+
+    Without it, the header of a safetensors file may name the heads that follow the lyrics, as JSON under the name that
+    `config.json` has for them: a single file of a size that was never published has no other place to do so.
+    """
     folder = weights.path if weights.path.is_dir() else weights.path.parent
     published = weights.path.is_dir() or weights.path.name.startswith(("model.", "diffusion_pytorch_model."))
     config = folder / "config.json"
     if (published or chosen.is_dir()) and config.is_file():
         return read_json(config), (config,)
-    return {}, ()
+    heads = weights.metadata.get(configs.LYRIC_HEADS)
+    if heads is None:
+        return {}, ()
+    try:
+        return {configs.LYRIC_HEADS: json.loads(heads)}, ()
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"the header of {weights.path} sets {configs.LYRIC_HEADS} to no JSON: {error}") from error
 
 
 def _published_name(path: Path) -> str:

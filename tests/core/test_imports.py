@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINE_FILES = sorted((ROOT / "ace_core").rglob("*.py"))
 NODE_FILES = sorted((ROOT / "nodes").rglob("*.py"))
 SOURCE_ROOMS = ("ace_core", "automation", "benchmarks", "nodes", "tests")
-ENGINE_PACKAGES = {"av", "numpy", "safetensors", "tokenizers", "torch", "torchaudio", "yaml"}
+ENGINE_PACKAGES = {"PIL", "av", "numpy", "safetensors", "tokenizers", "torch", "torchaudio", "yaml"}
 HOST_PACKAGES = {"comfy", "comfy_execution", "execution", "folder_paths", "server"}
 TEST_PACKAGES = {"accelerate", "comfy", "diffusers", "lycoris", "mutagen", "peft", "transformers"}
 

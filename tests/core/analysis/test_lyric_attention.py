@@ -17,6 +17,7 @@ from diffusers.models.transformers.ace_step_transformer import AceStepTransforme
 from networks import peer_state, random_weights
 from numpy.typing import NDArray
 from planted_lyrics import CONFIG, PlantedDiT, song_of
+from safetensors.torch import load_file, save_file
 from tiny_checkpoints import write_tiny
 from torch import Tensor, nn
 
@@ -197,6 +198,17 @@ def test_heads_are_read_from_config_json(setting: object, heads: Sequence[LayerH
             inspect_model(folder)
     else:
         assert inspect_model(folder).dit.config.lyric_heads == heads
+
+
+def test_heads_of_a_single_file_are_read_from_its_header(tmp_path: Path) -> None:
+    file = write_tiny(tmp_path, "comfyui").model
+    assert inspect_model(file).dit.config.lyric_heads == (LayerHeads(1, (2, 3)), LayerHeads(2, (0,)))
+    save_file(load_file(file), file, metadata={"lyric_alignment_layers_config": "heads 2 and 3"})
+    with pytest.raises(CheckpointError, match="sets lyric_alignment_layers_config to no JSON"):
+        inspect_model(file)
+    save_file(load_file(file), file, metadata={"lyric_alignment_layers_config": '{"7": [1]}'})
+    with pytest.raises(CheckpointError, match="lyric_alignment_layers_config.*4 layers of 4 heads"):
+        inspect_model(file)
 
 
 def attention_heads(heads: int, tokens: int, frames: int, seed: int) -> list[Tensor]:
