@@ -118,12 +118,9 @@ class AceComposerLyricTiming(io.ComfyNode):
         timed = [song.timed if structure_tags else without_tags(song.timed) for song in aligned]
         texts = [_texts(song, parts) for song in timed]
         files = [] if save == NOTHING else [file for song in texts for file in _saved(song, save, filename_prefix)]
-        summary = "\n\n".join(
-            [
-                *(_shown(song, lyrics) for song, lyrics in zip(aligned, timed, strict=True)),
-                *(f"output/{'/'.join(filter(None, (file['subfolder'], file['filename'])))}" for file in files),
-            ]
-        )
+        shown = [_shown(song, lyrics) for song, lyrics in zip(aligned, timed, strict=True)]
+        places = ["/".join(filter(None, ("output", file["subfolder"], file["filename"]))) for file in files]
+        summary = "\n\n".join([*shown, "\n".join(places)]).strip()
         host.show_text(cls.hidden.unique_id, summary)
         joined = [SONG_SEPARATOR.join(song[name] for song in texts) for name in list(FORMATS)[:-1]]
         document = json.dumps([json.loads(song["json"]) for song in texts], ensure_ascii=False, indent=1) + "\n"

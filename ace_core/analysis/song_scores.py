@@ -88,14 +88,15 @@ def score_table(songs: Sequence[SongScores], order: Sequence[int] | None = None)
         order: indices of songs, best first; then each line begins with the place. None for the order they are in.
     """
     columns = [name for name in (TOTAL, *PARTS) if any(song.value(name) is not None for song in songs)]
-    rows = [["" if order is None else "place", "song", *columns]]
-    for place, index in enumerate(range(len(songs)) if order is None else order, 1):
+    rows = [["song", *columns]]
+    for index in range(len(songs)) if order is None else order:
         values = (songs[index].value(name) for name in columns)
-        shown = ["-" if value is None else f"{value:.3f}" for value in values]
-        rows.append(["" if order is None else f"{place}.", str(index + 1), *shown])
+        rows.append([str(index + 1), *("-" if value is None else f"{value:.3f}" for value in values)])
+    if order is not None:
+        places = ["place", *(f"{place}." for place in range(1, len(rows)))]
+        rows = [[place, *row] for place, row in zip(places, rows, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.strip() for line in lines)
+    return "\n".join("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
 
 
 def scores_json(songs: Sequence[SongScores]) -> str:

@@ -176,7 +176,7 @@ def test_a_bundle_folder_leads_to_its_networks(tmp_path: Path) -> None:
 def test_the_config_of_a_flat_directory_is_not_the_models(tmp_path: Path) -> None:
     model = tiny_checkpoints.write_tiny(tmp_path, "comfyui").model
     (tmp_path / "config.json").write_text(json.dumps({"num_hidden_layers": 99, "rope_theta": 5}))
-    assert inspect_model(model).settings == {}
+    assert inspect_model(model).settings == {"lyric_alignment_layers_config": {"1": [2, 3], "2": [0]}}  # its header's
     assert inspect_model(model).dit.config.rope_theta == 1e6
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import NamedTuple
 
@@ -10,7 +11,14 @@ import torch
 from music import band
 from torch import Tensor
 
-from ace_core.analysis.audio_facts import AudioFacts, Comparison, compare_with_plan, measure_audio
+from ace_core.analysis.audio_facts import (
+    AudioFacts,
+    Comparison,
+    compare_with_plan,
+    describe_facts,
+    facts_json,
+    measure_audio,
+)
 from ace_core.analysis.key import Key, estimate_key, same_key
 from ace_core.analysis.mono import ANALYSIS_RATE, analysis_mono
 from ace_core.analysis.tempo import Tempo, estimate_tempo
@@ -159,3 +167,23 @@ def test_the_plan_stands_beside_what_was_measured() -> None:
 def test_a_tempo_may_be_off_by_two_percent(bpm: int, verdict: str) -> None:
     (comparison,) = compare_with_plan(FACTS._replace(tempo=Tempo(120.6, 1.0)), Blueprint(bpm=bpm))
     assert comparison.verdict == verdict
+
+
+def test_facts_in_words_and_as_json() -> None:
+    facts = AudioFacts(12.5, 44_100, 1, -14.25, -1.0, Tempo(120.04, 0.9), Key("F# minor", 0.25))
+    assert describe_facts(facts) == (
+        "12.50 s, 44100 Hz mono, -14.2 LUFS, true peak -1.0 dBTP, 120.0 bpm (confidence 0.90), "
+        "F# minor (confidence 0.25)"
+    )
+    silence = AudioFacts(0.2, 48_000, 2, None, -math.inf, None, None)
+    assert describe_facts(silence) == (
+        "0.20 s, 48000 Hz stereo, too short for a loudness, true peak -inf dBTP, no tempo, no key"
+    )
+    plan = compare_with_plan(facts, Blueprint(bpm=60, key="A minor"))
+    first, second = json.loads(facts_json([(facts, plan), (silence, ())]))["songs"]
+    assert (first["bpm"], first["key"], first["true_peak_dbtp"]) == (120.04, "F# minor", -1.0)
+    assert first["plan"] == [
+        {"field": "bpm", "asked": "60", "measured": "120.0", "verdict": "as asked"},
+        {"field": "key", "asked": "A minor", "measured": "F# minor", "verdict": "differs"},
+    ]
+    assert (second["integrated_lufs"], second["true_peak_dbtp"], second["bpm"]) == (None, None, None)
