@@ -52,6 +52,12 @@ EDITING_NODES = {
     "stem": "AceComposerPickStem",
     "mix": "AceComposerMix",
 }
+LISTENING_NODES = {
+    "lrc": "AceComposerLyricTiming",
+    "score": "AceComposerScore",
+    "best": "AceComposerBestOfN",
+    "facts": "AceComposerAudioFacts",
+}
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -90,7 +96,7 @@ def published_prompt(workflow: str, **changes: Mapping[str, Any]) -> Prompt:
     Of several nodes of a class, the first has the plain name, the next ones are ``lego_2``, ``lego_3``, ...
     """
     published = json.loads((API_WORKFLOWS / f"{workflow}.json").read_text(encoding="utf-8"))
-    names_of_classes = {kind: name for name, kind in (NODES | PLANNER_NODES | EDITING_NODES).items()}
+    names_of_classes = {kind: name for name, kind in (NODES | PLANNER_NODES | EDITING_NODES | LISTENING_NODES).items()}
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for node_id, node in published.items():

@@ -19,6 +19,7 @@ from song_runs import (
     cancel,
     clear_cache,
     observe,
+    published_prompt,
     song_prompt,
     sounds,
     succeed,
@@ -205,6 +206,17 @@ def test_timed_lyrics_of_what_was_sampled(client: ComfyUIClient) -> None:
     assert len({file["filename"].split(".")[0] for file in files}) == SONGS
     assert f"output/lyrics/{files[-1]['filename']}" in text_of(run, "lrc")
     assert text_of(run, "lrc").count("alignment 0.") == SONGS
+
+
+def test_the_workflow_times_a_recording(client: ComfyUIClient, tmp_path: Path) -> None:
+    music = band(12.0, bpm=96, key="D minor", sample_rate=48_000)
+    file = client.upload(write_wav(tmp_path / "workflow_timed.wav", music.mix, 48_000))
+    prompt = published_prompt("lyrics_timing", audio={"audio": file})
+    run = succeed(client, prompt)
+    lines = [line for line in prompt["blueprint"]["inputs"]["lyrics"].splitlines() if line and line[0] != "["]
+    assert [line.split("]", 1)[1] for line in text_of(run, "text").splitlines()] == lines
+    assert text_of(run, "text_2").count(" --> ") == len(lines)
+    assert [file["filename"][-4:] for file in run.entry["outputs"]["lrc"]["files"]][2:4] == [".srt", ".vtt"]
 
 
 def test_tags_and_tokens_where_they_are_asked_for(client: ComfyUIClient) -> None:
