@@ -314,7 +314,11 @@ def unconnected(name: str) -> Any:
 
 
 def show_text(node_id: str | None, text: str) -> None:
-    """Show text on a node of the graph; does nothing where no server runs."""
+    """Show text on a node of the graph; does nothing where no server runs.
+
+    The newer renderer of the page takes it for Markdown, where a line ends with two spaces; the older one shows it as
+    it is.
+    """
     server = getattr(PromptServer, "instance", None)
     if server is not None and node_id is not None:
-        server.send_progress_text(text, node_id)
+        server.send_progress_text(text.replace("\n", "  \n"), node_id)

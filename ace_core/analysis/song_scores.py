@@ -93,10 +93,11 @@ def score_table(songs: Sequence[SongScores], order: Sequence[int] | None = None)
         values = (songs[index].value(name) for name in columns)
         rows.append([str(index + 1), *("-" if value is None else f"{value:.3f}" for value in values)])
     if order is not None:
-        places = ["place", *(f"{place}." for place in range(1, len(rows)))]
+        places = ["place", *(str(place) for place in range(1, len(rows)))]
         rows = [[place, *row] for place, row in zip(places, rows, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(map(str.rstrip, lines))
 
 
 def scores_json(songs: Sequence[SongScores]) -> str:

@@ -75,12 +75,12 @@ def test_the_table_has_a_dash_for_what_is_absent() -> None:
     songs = [scored(0.25, caption=0.25), scored(0.5, caption=0.75, alignment=0.125)]
     assert score_table(songs).splitlines() == [
         "song  total  caption  alignment",
-        "   1  0.250    0.250          -",
-        "   2  0.500    0.750      0.125",
+        "1     0.250  0.250    -",
+        "2     0.500  0.750    0.125",
     ]
     assert score_table(songs, [1, 0]).splitlines()[:2] == [
         "place  song  total  caption  alignment",
-        "   1.     2  0.500    0.750      0.125",
+        "1      2     0.500  0.750    0.125",
     ]
 
 
