@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..ace_core.analysis.lyric_attention import lyric_attention_memory_bytes
 from ..ace_core.analysis.lyric_tokens import lyric_tokens
-from ..ace_core.audio import SAMPLE_RATE
+from ..ace_core.audio import LATENT_FRAME_RATE
 from ..ace_core.audio_codes import decode_audio_codes
 from ..ace_core.blueprint import Blueprint
 from ..ace_core.checkpoints.silence import silence_frames
@@ -120,7 +120,7 @@ def finished_songs(
             text_encoder.tokenizer,
             plan,
             task_instruction("cover" if _follows_codes(model, plan) else "text2music"),
-            song.sample_count / SAMPLE_RATE,
+            len(song.latents) / LATENT_FRAME_RATE,
             None,
         )
         for song, plan in zip(songs, plans, strict=True)
@@ -130,7 +130,7 @@ def finished_songs(
     for song, plan, prompt, item in zip(songs, plans, prompts, packed, strict=True):
         conditions = song_conditions(item, prompt, model.silence, hints=_hints(model, plan))
         conditions = conditions._replace(sample_count=song.sample_count)
-        finished.append(FinishedSong(_fitted(song.latents, len(conditions.source), model.silence), conditions))
+        finished.append(FinishedSong(_long_enough(song.latents, len(conditions.source), model.silence), conditions))
     return finished
 
 
@@ -169,7 +169,6 @@ def _hints(model: AceModel, plan: Blueprint) -> Tensor | None:
     )
 
 
-def _fitted(latents: Tensor, frames: int, silence: Tensor) -> Tensor:
-    """Latents [frames, 64]: without a last frame that is not full, or continued with silence."""
-    missing = max(0, frames - len(latents))
-    return torch.cat((latents, silence_frames(silence, missing)[0].to(latents)))[:frames]
+def _long_enough(latents: Tensor, frames: int, silence: Tensor) -> Tensor:
+    """Latents [frames, 64]: a recording below 5.12 s is continued with silence."""
+    return torch.cat((latents, silence_frames(silence, frames - len(latents))[0].to(latents)))

@@ -122,7 +122,8 @@ def test_every_part_of_every_song_is_scored(judged: Judged) -> None:
         parts = song["parts"]
         weighted = 0.5 * parts["caption"] + 0.3 * parts["lyrics"] + 0.2 * parts["metadata"] + parts["alignment"]
         assert song["total"] == pytest.approx(weighted / 2)
-    assert len({song["total"] for song in judged.scores}) == SONGS
+    for name in ("caption", "lyrics", "metadata", "alignment"):  # each song is heard, not the plan they share
+        assert len({song["parts"][name] for song in judged.scores}) > 1, name
 
 
 def test_the_node_shows_the_scores(judged: Judged) -> None:
@@ -233,9 +234,10 @@ def test_tags_and_tokens_where_they_are_asked_for(client: ComfyUIClient) -> None
     assert "files" not in run.entry["outputs"]["lrc"] or run.entry["outputs"]["lrc"]["files"] == []
 
 
-def test_lyrics_of_any_script_on_any_recording(client: ComfyUIClient, tmp_path: Path) -> None:
-    music = band(3.27, bpm=96, key="D minor", sample_rate=44_100)
-    file = client.upload(write_wav(tmp_path / "timed.wav", music.mix, 44_100))
+@pytest.mark.parametrize("seconds", [3.27, 10.03])
+def test_lyrics_of_any_script_on_any_recording(client: ComfyUIClient, tmp_path: Path, seconds: float) -> None:
+    music = band(seconds, bpm=96, key="D minor", sample_rate=44_100)
+    file = client.upload(write_wav(tmp_path / f"timed_{seconds}.wav", music.mix, 44_100))
     lyrics = ["\u4f60\u597d\u4e16\u754c", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "love \U0001f468\u200d\U0001f467 you"]
     prompt = with_nodes(
         {name: songs()[name] for name in ("load", "blueprint")},
@@ -246,9 +248,9 @@ def test_lyrics_of_any_script_on_any_recording(client: ComfyUIClient, tmp_path: 
     prompt["blueprint"]["inputs"].update(lyrics="\n".join(lyrics), language="zh")
     (song,) = json.loads(text_of(succeed(client, prompt), "json"))
     assert [line["text"] for line in song["lines"]] == lyrics
-    assert song["duration_seconds"] == pytest.approx(3.27, abs=0.001)
+    assert song["duration_seconds"] == pytest.approx(seconds, abs=0.001)
     starts = [line["start_seconds"] for line in song["lines"]]
-    assert starts == sorted(starts) and all(0 <= line["end_seconds"] <= 3.27 for line in song["lines"])
+    assert starts == sorted(starts) and all(0 <= line["end_seconds"] <= seconds for line in song["lines"])
 
 
 def test_a_song_without_words_has_nothing_to_time(client: ComfyUIClient) -> None:
