@@ -120,7 +120,7 @@ def finished_songs(
             text_encoder.tokenizer,
             plan,
             task_instruction("cover" if _follows_codes(model, plan) else "text2music"),
-            len(song.latents) / LATENT_FRAME_RATE,
+            (len(song.latents) + 0.5) / LATENT_FRAME_RATE,  # within the last frame, so that rounding loses none
             None,
         )
         for song, plan in zip(songs, plans, strict=True)
