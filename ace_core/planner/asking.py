@@ -39,10 +39,15 @@ class Planner(NamedTuple):
 
 
 class PlannedSongs(NamedTuple):
-    """One blueprint for each seed, and sentences for the user about what is not simply as asked."""
+    """One blueprint for each seed, and sentences for the user about what is not simply as asked.
+
+    Attributes:
+        genres: of each song where audio was described, "" where the model named none; empty otherwise.
+    """
 
     blueprints: tuple[Blueprint, ...]
     notes: tuple[str, ...]
+    genres: tuple[str, ...] = ()
 
 
 class Request(NamedTuple):

@@ -152,15 +152,17 @@ def understand(
     seeds: Sequence[int],
     parameters: SamplingParameters = UNDERSTAND_PARAMETERS,
     *,
+    with_lyrics: bool = True,
     on_progress: Progress | None = None,
 ) -> PlannedSongs:
-    """Describe audio by its codes: caption, lyrics, metadata and language. The genres are in the notes.
+    """Describe audio by its codes: caption, lyrics, metadata and language, and the genres, which no blueprint has.
 
     Args:
         planner: the language model.
         codes: audio codes of each piece, 5 a second.
         seeds: one for each piece, 0 to 2^64 - 1.
         parameters: how a token is chosen.
+        with_lyrics: whether to go on to the lyrics, which are most of the work.
         on_progress: called with (tokens done, the most there can be).
 
     Raises:
@@ -171,23 +173,27 @@ def understand(
     requests = [
         Request(
             understand_prompt(planner.grammar.tokens, piece),
-            plan_constraint(planner.grammar, fixed={"duration": _legal_seconds(len(piece))}, with_lyrics=True),
+            plan_constraint(planner.grammar, fixed={"duration": _legal_seconds(len(piece))}, with_lyrics=with_lyrics),
             seed,
         )
         for piece, seed in zip(codes, seeds, strict=True)
     ]
     songs: list[Blueprint] = []
     notes: list[str] = []
+    genres: list[str] = []
     for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
         name = song_name(index, seeds)
         song = with_planned_values(fill_open_fields(Blueprint(), answer.metadata, ()), lyrics=answer.lyrics)
         songs.append(song)
-        if song.lyrics is None:
+        if with_lyrics and song.lyrics is None:
             notes.append(f"{name}the planner heard no lyrics")
-        notes += [*note_on_caption(name, answer), *_note_on_length(name, answer)]
-        if genres := clean_text(answer.metadata.get("genres", "")):
-            notes.append(f"{name}genres: {genres}")
-    return PlannedSongs(tuple(songs), tuple(notes))
+        notes += note_on_caption(name, answer)
+        if with_lyrics:
+            notes += _note_on_length(name, answer)
+        genres.append(clean_text(answer.metadata.get("genres", "")))
+        if genres[-1]:
+            notes.append(f"{name}genres: {genres[-1]}")
+    return PlannedSongs(tuple(songs), tuple(notes), tuple(genres))
 
 
 def _without_planned_rewrite(song: Blueprint) -> Blueprint:
