@@ -39,15 +39,10 @@ class Planner(NamedTuple):
 
 
 class PlannedSongs(NamedTuple):
-    """One blueprint for each seed, and sentences for the user about what is not simply as asked.
-
-    Attributes:
-        genres: of each song where audio was described, "" where the model named none; empty otherwise.
-    """
+    """One blueprint for each seed, and sentences for the user about what is not simply as asked."""
 
     blueprints: tuple[Blueprint, ...]
     notes: tuple[str, ...]
-    genres: tuple[str, ...] = ()
 
 
 class Request(NamedTuple):

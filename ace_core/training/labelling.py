@@ -98,14 +98,20 @@ def open_fields(clip: Clip, dataset: Dataset, *, write_lyrics: bool = False) -> 
 
 
 def with_labels(dataset: Dataset, samples: Sequence[Sample]) -> tuple[Dataset, list[str]]:
-    """The dataset with what an earlier dataset JSON says about its songs, and sentences on values that are left out."""
+    """The dataset with what an earlier dataset JSON says about its songs, and sentences on values that are left out.
+
+    Raises:
+        ValueError: the file is about other songs.
+    """
     clips = {clip.name: clip for clip in dataset.clips}
+    matches = [(matching_name(sample.audio_path, clips), sample.facts) for sample in samples]
+    if samples and all(name is None for name, _ in matches):
+        raise ValueError(f"lists none of the songs of {dataset.name}")
     problems = []
-    for sample in samples:
-        name = matching_name(sample.audio_path, clips)
+    for name, facts in matches:
         if name is not None:
-            clips[name] = with_facts(clips[name], sample.facts.values)
-            problems += [f"{name}: {problem}; left out" for problem in sample.facts.problems]
+            clips[name] = with_facts(clips[name], facts.values)
+            problems += [f"{name}: {problem}; left out" for problem in facts.problems]
     return replace(dataset, clips=tuple(clips.values())), problems
 
 
