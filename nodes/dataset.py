@@ -174,7 +174,10 @@ class AceComposerLabelDataset(io.ComfyNode):
                 AcePlannerWire.Input("planner", tooltip="From Load Planner."),
                 AceModelWire.Input("model", tooltip="From Load Models: its audio tokenizer hears the songs."),
                 AceVaeWire.Input("vae", tooltip="From Load Models."),
-                seed_input(),
+                seed_input(
+                    "Decides the planner's choices. Each song is described with it, so its labels do not depend on "
+                    "others."
+                ),
                 io.Boolean.Input(
                     "overwrite",
                     default=False,
