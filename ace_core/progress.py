@@ -10,3 +10,11 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[int, int], None]
+
+
+def share_of_progress(on_progress: Progress | None, index: int, count: int) -> Progress | None:
+    """The callback of part `index` of `count` equal parts, in thousandths of a part."""
+    if on_progress is None:
+        return None
+    report = on_progress
+    return lambda done, total: report(1000 * index + 1000 * done // max(total, 1), 1000 * count)

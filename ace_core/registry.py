@@ -82,6 +82,18 @@ class WeightRegistry:
                 del self._building[key]
             done.set()
 
+    def key_of(self, value: object) -> WeightKey:
+        """The key of a value that came from here.
+
+        Raises:
+            KeyError: it did not.
+        """
+        with self._lock:
+            for key, held in self._values.items():
+                if held is value:
+                    return key
+        raise KeyError(f"{type(value).__name__} is none of the registry's values")
+
     def __contains__(self, key: WeightKey) -> bool:
         """Whether the value under `key` is in memory."""
         return key in self._values

@@ -9,6 +9,7 @@ from .audio_facts import AceComposerAudioFacts
 from .blueprint import AceComposerBlueprint
 from .blueprint_files import AceComposerEditBlueprint, AceComposerLoadBlueprint, AceComposerSaveBlueprint
 from .cover import AceComposerCover
+from .dataset import AceComposerDataset, AceComposerLabelDataset, AceComposerPreprocess
 from .decode import AceComposerDecode
 from .encode import AceComposerEncode
 from .listen import AceComposerAudioToCodes, AceComposerUnderstand
@@ -28,10 +29,11 @@ from .write import AceComposerRewrite, AceComposerWriteSong
 
 
 class AceComposerExtension(ComfyExtension):
-    """What ComfyUI loads; also makes the model folder `ace_step` known."""
+    """What ComfyUI loads; also makes the folders `ace_step` and `ace_step_datasets` known."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         host.register_model_folder()
+        host.register_dataset_folder()
         return [
             AceComposerLoadModels,
             AceComposerBlueprint,
@@ -64,4 +66,7 @@ class AceComposerExtension(ComfyExtension):
             AceComposerScore,
             AceComposerBestOfN,
             AceComposerAudioFacts,
+            AceComposerDataset,
+            AceComposerLabelDataset,
+            AceComposerPreprocess,
         ]

@@ -44,6 +44,10 @@ from ..ace_core.registry import WeightRegistry
 from ..ace_core.whole_files import write_whole
 
 ACE_STEP_FOLDER = "ace_step"
+DATASETS_FOLDER = "ace_step_datasets"  # key of further dataset roots, and the folder of their labels in the output
+TRAINING_FOLDER = "ace_step_training"
+INPUT_ROOT = "input"
+LISTED_LEVELS = 2
 OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
 CASTING_OPS: Ops = comfy.ops.manual_cast
 KEPT_ADAPTERS = 8
@@ -57,6 +61,95 @@ def register_model_folder() -> None:
     folder_paths.add_model_folder_path(ACE_STEP_FOLDER, str(Path(folder_paths.models_dir) / ACE_STEP_FOLDER))
     paths, extensions = folder_paths.folder_names_and_paths[ACE_STEP_FOLDER]
     folder_paths.folder_names_and_paths[ACE_STEP_FOLDER] = (paths, set(extensions) | {".safetensors", ".json"})
+
+
+def register_dataset_folder() -> None:
+    """Make `models/ace_step_datasets` known as a root of datasets, beside those of extra_model_paths.yaml."""
+    folder_paths.add_model_folder_path(DATASETS_FOLDER, str(Path(folder_paths.models_dir) / DATASETS_FOLDER))
+
+
+def dataset_roots() -> dict[str, Path]:
+    """Folders that datasets may lie in, by the names that choices begin with: `input`, then those configured."""
+    roots = {INPUT_ROOT: Path(os.path.realpath(folder_paths.get_input_directory()))}
+    for configured in folder_paths.get_folder_paths(DATASETS_FOLDER):
+        root = Path(os.path.realpath(configured))
+        if root.is_dir() and root not in roots.values():
+            names = (root.name, *(f"{root.name} ({number})" for number in range(2, 100)))
+            roots[next(name for name in names if name not in roots)] = root
+    return roots
+
+
+def dataset_folders() -> list[str]:
+    """Folders of the dataset roots, two levels deep, and the configured roots themselves."""
+    choices: list[str] = []
+    for name, root in dataset_roots().items():
+        if name != INPUT_ROOT:
+            choices.append(name)
+        choices += (f"{name}/{below}" for below in _folders_below(root, LISTED_LEVELS))
+    return choices
+
+
+def _folders_below(folder: Path, levels: int) -> list[str]:
+    """Names of folders, without hidden ones and links."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(
+                entry.name
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            )
+    except OSError:  # not readable: nothing to choose there
+        return []
+    found = []
+    for name in names:
+        found.append(name)
+        if levels > 1:
+            found += (f"{name}/{below}" for below in _folders_below(folder / name, levels - 1))
+    return found
+
+
+def dataset_folder(choice: str) -> tuple[Path, Path]:
+    """The dataset root and the folder that a choice such as `input/my songs` leads to; links are resolved.
+
+    Raises:
+        FileNotFoundError: there is none of this name; a name cannot lead out of the roots.
+    """
+    roots = dataset_roots()
+    root_name, _, below = choice.replace("\\", "/").partition("/")
+    if root_name in roots and ".." not in below.split("/") and "\0" not in below:
+        root = roots[root_name]
+        folder = Path(os.path.realpath(root / below.lstrip("/")))
+        if folder.is_dir() and folder.is_relative_to(root):
+            return root, folder
+    raise FileNotFoundError(
+        f"there is no dataset folder {choice!r}: it must be one below {', '.join(roots)}, and no link that leads out "
+        f"of it (more roots: {DATASETS_FOLDER} in extra_model_paths.yaml)"
+    )
+
+
+def output_folder(*parts: str) -> Path:
+    """A folder below the output folder, made if it is not there.
+
+    Raises:
+        ValueError: it leads out of the output folder.
+    """
+    output = Path(os.path.realpath(folder_paths.get_output_directory()))
+    folder = Path(os.path.realpath(output.joinpath(*parts)))
+    if not folder.is_relative_to(output):
+        raise ValueError(f"{'/'.join(parts)} leads out of the output folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def label_files() -> list[str]:
+    """Dataset files that labelling wrote into the output folder, marked as the host marks them."""
+    folder = Path(folder_paths.get_output_directory()) / DATASETS_FOLDER
+    return [f"{DATASETS_FOLDER}/{path.name} [output]" for path in sorted(folder.glob("*.json"))]
+
+
+def identity(model_patcher: Any) -> str:
+    """Changes with the files of a network that `patcher` gave, and with what its weights are kept in."""
+    return repr(registry.key_of(model_patcher))
 
 
 def model_files(folder: str) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from comfy_api.v0_0_2 import io, ui
+from torch import Tensor
 
 from ..ace_core.audio import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..ace_core.audio_codes import encode_audio_codes
@@ -37,9 +38,22 @@ def codes_of_audio(model: AceModel, vae: AceVae, audio: Mapping[str, Any] | None
     Raises:
         ValueError: no audio, broken or silent audio, longer than 600 s, or a model without audio tokenizer.
     """
+    check_hears(model)
+    return codes_of_latents(model, encoded(vae, heard(audio)))
+
+
+def check_hears(model: AceModel) -> None:
+    """Refuse a model that has no audio tokenizer.
+
+    Raises:
+        ValueError: it was converted without.
+    """
     if model.audio_tokenizer is None:
         raise ValueError(f"{model.name} was converted without its audio tokenizer: use another file of this model")
-    latents = encoded(vae, heard(audio))
+
+
+def codes_of_latents(model: AceModel, latents: Tensor) -> list[tuple[int, ...]]:
+    """Audio codes of each item of latents [B, T, 64], with a model that `check_hears` lets pass."""
     network, device = host.load(model.audio_tokenizer)
     attention = host.attention(device)
     return [

@@ -18,16 +18,17 @@ from .types import AcePlanner
 
 MAX_BATCH = 8
 MAX_SHOWN_CHARACTERS = 120
+SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i, and equals that seed alone."
 
 
-def seed_input() -> Any:
+def seed_input(tooltip: str = SEED_TOOLTIP) -> Any:
     return io.Int.Input(
         "seed",
         default=0,
         min=0,
         max=0xFFFFFFFFFFFFFFFF,
         control_after_generate=True,
-        tooltip="The same seed gives the same plan. Item i of a batch uses seed + i, and equals that seed alone.",
+        tooltip=tooltip,
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..ace_core.audio import LATENT_FRAME_RATE, MAX_DURATION_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from ..ace_core.editing import SongTask, source_waveforms, whole_frames
 from ..ace_core.music_domains import TRACKS
+from ..ace_core.progress import Progress
 from ..ace_core.vae import ENCODE_TILE_FRAMES, decode_memory_bytes, encode
 from . import host
 from .types import AceTask, AceTaskWire, AceVae, AceVaeWire
@@ -51,8 +52,12 @@ def heard(audio: Mapping[str, Any] | None, *, max_seconds: float = MAX_DURATION_
     return source_waveforms(audio["waveform"], audio["sample_rate"], max_seconds=max_seconds)
 
 
-def encoded(vae: AceVae, waveforms: Tensor) -> Tensor:
-    """Latents [B, T, 64] of waveforms [B, 2, N] at 48 kHz; T frames hold all N samples."""
+def encoded(vae: AceVae, waveforms: Tensor, on_progress: Progress | None = None) -> Tensor:
+    """Latents [B, T, 64] of waveforms [B, 2, N] at 48 kHz; T frames hold all N samples.
+
+    Args:
+        on_progress: in place of a progress bar of its own.
+    """
     waveforms = whole_frames(waveforms)
     tile_frames = min(ENCODE_TILE_FRAMES, waveforms.shape[-1] // SAMPLES_PER_FRAME)
     # The encoder mirrors the decoder: as many signals at the full rate.
@@ -63,7 +68,7 @@ def encoded(vae: AceVae, waveforms: Tensor) -> Tensor:
         device=device,
         dtype=vae.dtype,
         out_of_memory=host.OUT_OF_MEMORY,
-        on_progress=host.progress(),
+        on_progress=on_progress or host.progress(),
     )
 
 

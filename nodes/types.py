@@ -7,6 +7,7 @@ every input of a failed node.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from ..ace_core.editing import SongTask
 from ..ace_core.lora.adapters import AppliedAdapter
 from ..ace_core.planner.grammar import Grammar
 from ..ace_core.sampling.settings import CheckpointKind
+from ..ace_core.training.dataset import Dataset
+from ..ace_core.training.samples import Manifest
 
 AceModelWire = io.Custom("ACE_MODEL")
 AceTextEncoderWire = io.Custom("ACE_TEXT_ENCODER")
@@ -32,6 +35,8 @@ AceTaskWire = io.Custom("ACE_TASK")
 AceTimbreWire = io.Custom("ACE_TIMBRE")
 AceConditioningWire = io.Custom("ACE_CONDITIONING")
 AceScoresWire = io.Custom("ACE_SCORES")
+AceDatasetWire = io.Custom("ACE_DATASET")
+AceTrainingDataWire = io.Custom("ACE_TRAINING_DATA")
 
 SONG_SEPARATOR = "\f"  # between the songs of a text on a wire
 
@@ -145,3 +150,17 @@ class AceScores(NamedTuple):
     def __repr__(self) -> str:
         totals = ", ".join("none" if song.total is None else f"{song.total:.3f}" for song in self.songs)
         return f"scores of {len(self.songs)} song(s): {totals}"
+
+
+AceDataset = Dataset
+
+
+class AceTrainingData(NamedTuple):
+    """A folder of samples, and the manifest that says which of them to train on."""
+
+    folder: Path
+    manifest: Manifest
+
+    def __repr__(self) -> str:
+        minutes = sum(entry.seconds for entry in self.manifest.samples) / 60
+        return f"training data {self.manifest.name}: {len(self.manifest.samples)} clips, {minutes:.1f} min"

@@ -17,6 +17,7 @@ Traps:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..audio import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_planned_values, with_user_values
@@ -41,6 +42,14 @@ from .sampling import SamplingParameters
 
 WRITE_PARAMETERS = SamplingParameters(temperature=0.85, top_p=1.0)
 UNDERSTAND_PARAMETERS = SamplingParameters(temperature=0.3, top_p=1.0)
+
+
+class Heard(NamedTuple):
+    """A description of audio: the song, its genres, which no blueprint holds, and the answer they come from."""
+
+    song: Blueprint
+    genres: str
+    answer: Answer
 
 
 def write_song(
@@ -166,28 +175,47 @@ def understand(
     Raises:
         ValueError: no codes, illegal ones, lengths that do not agree, or codes beyond the model's positions.
     """
+    songs: list[Blueprint] = []
+    notes: list[str] = []
+    for index, heard in enumerate(hear(planner, codes, seeds, parameters, on_progress=on_progress)):
+        name = song_name(index, seeds)
+        songs.append(heard.song)
+        if heard.song.lyrics is None:
+            notes.append(f"{name}the planner heard no lyrics")
+        notes += [*note_on_caption(name, heard.answer), *_note_on_length(name, heard.answer)]
+        if heard.genres:
+            notes.append(f"{name}genres: {heard.genres}")
+    return PlannedSongs(tuple(songs), tuple(notes))
+
+
+def hear(
+    planner: Planner,
+    codes: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    parameters: SamplingParameters = UNDERSTAND_PARAMETERS,
+    *,
+    with_lyrics: bool = True,
+    on_progress: Progress | None = None,
+) -> list[Heard]:
+    """What `understand` hears, song by song; without lyrics, which are most of the work, if they are not wanted."""
     if len(codes) != len(seeds):
         raise ValueError(f"give one seed for each piece of audio, got {len(seeds)} seeds for {len(codes)}")
     requests = [
         Request(
             understand_prompt(planner.grammar.tokens, piece),
-            plan_constraint(planner.grammar, fixed={"duration": _legal_seconds(len(piece))}, with_lyrics=True),
+            plan_constraint(planner.grammar, fixed={"duration": _legal_seconds(len(piece))}, with_lyrics=with_lyrics),
             seed,
         )
         for piece, seed in zip(codes, seeds, strict=True)
     ]
-    songs: list[Blueprint] = []
-    notes: list[str] = []
-    for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
-        name = song_name(index, seeds)
-        song = with_planned_values(fill_open_fields(Blueprint(), answer.metadata, ()), lyrics=answer.lyrics)
-        songs.append(song)
-        if song.lyrics is None:
-            notes.append(f"{name}the planner heard no lyrics")
-        notes += [*note_on_caption(name, answer), *_note_on_length(name, answer)]
-        if genres := clean_text(answer.metadata.get("genres", "")):
-            notes.append(f"{name}genres: {genres}")
-    return PlannedSongs(tuple(songs), tuple(notes))
+    return [
+        Heard(
+            with_planned_values(fill_open_fields(Blueprint(), answer.metadata, ()), lyrics=answer.lyrics),
+            clean_text(answer.metadata.get("genres", "")),
+            answer,
+        )
+        for answer in ask(planner, requests, parameters, on_progress)
+    ]
 
 
 def _without_planned_rewrite(song: Blueprint) -> Blueprint:

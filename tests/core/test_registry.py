@@ -45,6 +45,14 @@ def test_two_users_share_one_copy() -> None:
     assert registry.get(key("vae"), Weights) is not first
 
 
+def test_a_value_tells_its_key() -> None:
+    registry = WeightRegistry()
+    value, other = registry.get(key(), Weights), registry.get(key("vae"), Weights)
+    assert (registry.key_of(value), registry.key_of(other)) == (key(), key("vae"))
+    with pytest.raises(KeyError, match="Weights is none of the registry's values"):
+        registry.key_of(Weights())
+
+
 def test_dropping_the_last_user_frees() -> None:
     registry = WeightRegistry()
     value = registry.get(key(), Weights)

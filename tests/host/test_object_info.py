@@ -30,6 +30,8 @@ LISTS_OF_FILES = {
     ("AceComposerLoadPlanner", "planner"),
     ("AceComposerLoadBlueprint", "file"),
     ("AceComposerLoadLora", "lora"),
+    ("AceComposerDataset", "folder"),
+    ("AceComposerDataset", "labels"),
 }
 
 

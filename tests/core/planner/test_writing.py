@@ -12,7 +12,7 @@ from ace_core.planner import grammar as grammar_module
 from ace_core.planner.asking import Planner
 from ace_core.planner.prompts import rewrite_prompt, understand_prompt, write_prompt
 from ace_core.planner.sampling import SamplingParameters
-from ace_core.planner.writing import rewrite, understand, write_song
+from ace_core.planner.writing import hear, rewrite, understand, write_song
 
 INSTRUMENTAL = "[Instrumental]"
 FULL = (
@@ -140,6 +140,12 @@ def test_audio_without_lyrics(script: Callable[..., Any]) -> None:
     ((song,), notes) = understand(model.planner, [[7]], [5])
     assert song.lyrics is None
     assert notes == ("the planner heard no lyrics", "genres: pop")
+
+
+def test_audio_is_heard_with_its_genres_and_without_lyrics(script: Callable[..., Any]) -> None:
+    model = script(FULL.replace("184", "10"))
+    (heard,) = hear(model.planner, [[7]], [5], with_lyrics=False)
+    assert (heard.song.caption, heard.song.lyrics, heard.genres) == ("Soft pop", None, "pop")
 
 
 def test_counts_that_do_not_agree_are_refused(script: Callable[..., Any]) -> None:
