@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,6 @@ from ..ace_core.audio_codes import decode_audio_codes
 from ..ace_core.blueprint import Blueprint
 from ..ace_core.checkpoints.silence import silence_frames
 from ..ace_core.conditioning import SongConditions, song_conditions, tokenize_prompts
-from ..ace_core.progress import Progress
 from ..ace_core.prompts import task_instruction
 from ..ace_core.rendering import render_memory_bytes
 from . import _compat as compat
@@ -148,11 +147,6 @@ def loaded_for_listening(
     )
     network, device = host.load(model.dit, needed)
     return network, {"device": device, "dtype": model.dtype, "attention": host.attention(device)}
-
-
-def shared_progress(update: Progress, done_before: int, passes: int) -> Callable[[int, int], None]:
-    """The progress of one of several equal passes, as a part of all."""
-    return lambda done, total: update(done_before * total + done, passes * total)
 
 
 def _follows_codes(model: AceModel, plan: Blueprint) -> bool:

@@ -14,6 +14,7 @@ from comfy_api.v0_0_2 import io, ui
 from ..ace_core.analysis.lyric_alignment import AlignedLyrics, align_lyrics
 from ..ace_core.analysis.lyric_formats import enhanced_lrc, lrc, srt, timed_json, webvtt
 from ..ace_core.analysis.timed_lyrics import Granularity, TimedLyrics, without_tags
+from ..ace_core.progress import share_of_progress
 from ..ace_core.sampling.settings import defaults_for
 from . import _compat as compat
 from . import host
@@ -22,7 +23,6 @@ from .finished import (
     loaded_for_listening,
     recording_inputs,
     recordings,
-    shared_progress,
     steps_input,
 )
 from .types import (
@@ -145,7 +145,7 @@ def _aligned(
             song.latents,
             text_encoder.tokenizer,
             steps=steps or defaults_for(model.kind).steps,
-            on_progress=shared_progress(update, done, len(finished)),
+            on_progress=share_of_progress(update, done, len(finished)),
             **how,
         )
         for done, song in enumerate(finished)

@@ -21,8 +21,8 @@ from ..ace_core.analysis.song_scores import (
     scores_json,
     song_scores,
 )
-from ..ace_core.audio_codes import encode_audio_codes
 from ..ace_core.planner.scoring import DEFAULT_SENSITIVITY, PlannerScores, score_songs
+from ..ace_core.progress import share_of_progress
 from ..ace_core.sampling.settings import defaults_for
 from . import _compat as compat
 from . import host
@@ -32,11 +32,10 @@ from .finished import (
     loaded_for_listening,
     recording_inputs,
     recordings,
-    shared_progress,
     steps_input,
 )
 from .latents import picked_latent
-from .listen import ANSWER_TOKENS
+from .listen import ANSWER_TOKENS, check_hears, codes_of_latents
 from .planner_inputs import loaded
 from .sources import one_for_each
 from .types import (
@@ -131,6 +130,8 @@ class AceComposerScore(io.ComfyNode):
         plan_alignment: bool = False,
         **weights: float,
     ) -> io.NodeOutput:
+        if planner is not None:
+            check_hears(model)
         songs = recordings(latent, audio, vae)
         plans = tuple(one_for_each(blueprint, len(songs), "blueprints"))
         levels = [1 / (steps or defaults_for(model.kind).steps)] + [PURE_NOISE] * plan_alignment
@@ -234,7 +235,7 @@ def _alignments(
                 song.latents,
                 text_encoder.tokenizer,
                 level=level,
-                on_progress=shared_progress(update, number * len(finished) + done, passes),
+                on_progress=share_of_progress(update, number * len(finished) + done, passes),
                 **how,
             )
             for done, song in enumerate(finished)
@@ -247,17 +248,7 @@ def _planner_scores(
     planner: AcePlanner, model: AceModel, songs: Sequence[Recording], plans: AceBlueprint, sensitivity: float
 ) -> list[PlannerScores]:
     """Scores of what is heard: the codes are those of the sound, not those that the plan asked for."""
-    if model.audio_tokenizer is None:
-        raise ValueError(
-            f"{model.name} was converted without its audio tokenizer, through which the planner hears: use another "
-            "file of this model, or score without a planner"
-        )
-    network, device = host.load(model.audio_tokenizer)
-    attention = host.attention(device)
-    codes = [
-        encode_audio_codes(network, song.latents, model.silence, device=device, dtype=model.dtype, attention=attention)
-        for song in songs
-    ]
+    codes = [codes_of_latents(model, song.latents[None])[0] for song in songs]
     longest = max(map(len, codes))
     return score_songs(
         loaded(planner, songs=2, tokens=longest + ANSWER_TOKENS),
