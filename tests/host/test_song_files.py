@@ -332,6 +332,50 @@ def test_a_batch_gives_a_file_for_each_song(client: ComfyUIClient, tmp_path: Pat
     assert failure is not None and "got timed lyrics of 1 songs for 2 pieces of audio" in failure
 
 
+def test_timed_lyrics_scores_and_the_best_of_a_batch_are_kept(client: ComfyUIClient, tmp_path: Path) -> None:
+    models = {"model": ["load", 0], "text_encoder": ["load", 1]}
+    timing = {
+        **models,
+        "structure_tags": False,
+        "parts": "word",
+        "save": "nothing",
+        "filename_prefix": "x",
+        "latent": ["best", 0],
+        "conditioning": ["encode", 0],
+    }
+    weights = {f"weight_{name}": 0.25 for name in ("caption", "lyrics", "metadata", "alignment")}
+    score = {
+        **models,
+        **weights,
+        "blueprint": ["blueprint", 0],
+        "sensitivity": 0.1,
+        "latent": ["sample", 0],
+        "conditioning": ["encode", 0],
+    }
+    best = {"scores": ["score", 0], "keep": 2, "rank_by": "total", "latent": ["sample", 0]}
+    prompt = with_nodes(
+        saved_prompt(
+            save={"latent": ["best", 0], "lrc": ["timing", 0], "scores": ["best", 3]}, sample={"batch_size": 3}
+        ),
+        timing=("AceComposerLyricTiming", timing),
+        score=("AceComposerScore", score),
+        best=("AceComposerBestOfN", best),
+    )
+    prompt["decode"]["inputs"]["latent"] = ["best", 0]
+    run = succeed(client, prompt)
+    records = []
+    for item in run.entry["outputs"]["save_song"]["audio"]:
+        path = tmp_path / item["filename"]
+        path.write_bytes(client.view(item))
+        records.append(read_record(path))
+        assert tags_of(path)["timed"] == records[-1].lrc
+    one, other = records
+    assert one.seeds != other.seeds and {record.seeds["render"] for record in records} <= {5, 6, 7}
+    assert one.scores["total"] >= other.scores["total"] and "alignment" in one.scores
+    for record in records:
+        assert "Morning frost" in record.lrc and "\f" not in record.lrc
+
+
 def test_songs_of_different_lengths_end_where_they_do(client: ComfyUIClient, tmp_path: Path) -> None:
     plans = [Blueprint(caption="rock", duration_seconds=seconds) for seconds in (12, 10)]
     (tmp_path / "two.json").write_text(blueprints_to_json(plans), encoding="utf-8")
