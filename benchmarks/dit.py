@@ -2,11 +2,21 @@
 
 Cases: `step` (turbo, no guidance), `guided` (base, conditional and unconditional velocity in one step). What we compute
 once per run is not part of the step; it is reported as `setup_seconds`.
+
+`lora` has no peer: the network with two LoRAs of rank 64 on every attention matrix, put on by the nodes' own code and
+loaded by a real ComfyUI, against the same network without. `ratio` is adapted / plain, after the first step;
+`setup_seconds` is loading it, which computes the changed weights.
 """
 
 from __future__ import annotations
 
+import importlib
+import statistics
+import tempfile
 import time
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
@@ -14,9 +24,11 @@ from torch import nn
 
 from ace_core.audio import latent_frames
 from ace_core.models.dit import DiT, DiTConfig
+from automation.host_process import find_comfyui
+from tests.inside_comfyui import pack_module, start_comfyui
 from tests.networks import peer_state
 
-from .common import PeakMemory, Result, interleaved_medians, parse_options, report
+from .common import Options, PeakMemory, Result, interleaved_medians, parse_options, report, timed
 
 PUBLISHED_2B = DiTConfig(
     hidden_size=2048,
@@ -36,6 +48,8 @@ PUBLISHED_2B = DiTConfig(
 DURATION_SECONDS = 30
 CONDITION_TOKENS = 600
 TIME = 0.75
+ADAPTERS = 2
+ADAPTER_RANK = 64
 
 
 def build_both(dtype: torch.dtype, device: torch.device) -> tuple[DiT, AceStepTransformer1DModel]:
@@ -55,9 +69,90 @@ def build_both(dtype: torch.dtype, device: torch.device) -> tuple[DiT, AceStepTr
     return ours.eval(), peer.eval()
 
 
+def with_loras(patcher: Any) -> Any:
+    """A patcher of the same network with `ADAPTERS` seeded LoRAs, as Load LoRA makes it."""
+    adapters = pack_module("ace_core.lora.adapters")
+    generator = torch.Generator().manual_seed(2)
+
+    def matrix(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * 0.02
+
+    shapes = {
+        name: weight.shape
+        for name, weight in patcher.model.state_dict().items()
+        if "_attn." in name and name.endswith("_proj.weight")
+    }
+    for _ in range(ADAPTERS):
+        weights = {
+            name: adapters.Adapter("lora", 2.0, ((matrix(rows, ADAPTER_RANK), matrix(ADAPTER_RANK, columns)),), None)
+            for name, (rows, columns) in shapes.items()
+        }
+        patcher = pack_module("nodes.host").with_adapter(
+            patcher, adapters.AdapterWeights(weights), adapters.Strengths(0.7)
+        )
+    return patcher
+
+
+def lora_result(options: Options) -> Result:
+    """The case `lora`; the two take turns on one network, so each is loaded before its turn, which is not timed."""
+    comfyui = find_comfyui()
+    if comfyui is None:
+        raise FileNotFoundError("there is no ComfyUI to measure in: run 'python dev.py setup', or set COMFYUI_PATH")
+    with tempfile.TemporaryDirectory() as base_directory:
+        start_comfyui(comfyui, Path(base_directory), cpu=options.device.type == "cpu")
+        host = pack_module("nodes.host")
+    generator = torch.Generator().manual_seed(0)
+    network = DiT(PUBLISHED_2B, ops=host.CASTING_OPS, device="meta")
+    weights = {
+        name: (torch.randn(parameter.shape, generator=generator) * 0.02).to(options.dtype)
+        for name, parameter in network.named_parameters()
+    }
+    network.load_state_dict(weights, assign=True)
+    patcher_class = importlib.import_module("comfy.model_patcher").ModelPatcher
+    plain = patcher_class(network.eval().requires_grad_(False), options.device, torch.device("cpu"))
+    patchers = {"plain": plain, "adapted": with_loras(plain)}
+    frames = latent_frames(DURATION_SECONDS)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator).to(options.device, options.dtype)
+
+    x, context, conditions = (
+        noise(1, frames, 64),
+        noise(1, frames, 128),
+        noise(CONDITION_TOKENS, PUBLISHED_2B.condition_size),
+    )
+    times: dict[str, list[float]] = {name: [] for name in patchers}
+    setup_seconds = 0.0
+    order = list(patchers)
+    with PeakMemory(options.device) as peak:
+        for _ in range(options.repeats):
+            for name in order:
+                loading = timed(partial(host.load, patchers[name]), options.device)
+                if name == "adapted":
+                    setup_seconds = max(setup_seconds, loading)
+                run = network.prepare([conditions], [1000 * TIME] * 8, frames, guided=False)
+                step = partial(network, x, context, 0, run, guided=False)
+                times[name] += [timed(step, options.device) for _ in range(3)][1:]
+            order.reverse()
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    return Result(
+        name="dit",
+        case="lora",
+        ours_seconds=medians["adapted"],
+        peer_seconds=None,
+        ratio=medians["adapted"] / medians["plain"],
+        peak_memory_bytes=peak.bytes,
+        setup_seconds=setup_seconds,
+        extra={"plain_seconds": medians["plain"], "adapters": ADAPTERS, "rank": ADAPTER_RANK, "frames": frames},
+    )
+
+
 @torch.inference_mode()
 def main() -> None:
-    options = parse_options("dit", ("step", "guided"))
+    options = parse_options("dit", ("step", "guided", "lora"))
+    if options.case == "lora":
+        report(lora_result(options), options)
+        return
     guided = options.case == "guided"
     ours, peer = build_both(options.dtype, options.device)
     frames = latent_frames(DURATION_SECONDS)

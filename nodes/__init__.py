@@ -15,6 +15,7 @@ from .encode import AceComposerEncode
 from .listen import AceComposerAudioToCodes, AceComposerUnderstand
 from .load import AceComposerLoadModels
 from .load_planner import AceComposerLoadPlanner
+from .load_song import AceComposerLoadSong
 from .lora import AceComposerLoadLora, AceComposerSaveLora
 from .lyric_timing import AceComposerLyricTiming
 from .plan import AceComposerPlan
@@ -22,6 +23,7 @@ from .reference_audio import AceComposerReferenceAudio
 from .repaint import AceComposerExtend, AceComposerRepaint
 from .retake import AceComposerRetake
 from .sample import AceComposerSample
+from .save_song import AceComposerSaveSong
 from .score import AceComposerBestOfN, AceComposerScore
 from .stems import AceComposerMix, AceComposerPickStem
 from .tracks import AceComposerComplete, AceComposerExtract, AceComposerLego, AceComposerVocalToBacking
@@ -69,4 +71,6 @@ class AceComposerExtension(ComfyExtension):
             AceComposerDataset,
             AceComposerLabelDataset,
             AceComposerPreprocess,
+            AceComposerSaveSong,
+            AceComposerLoadSong,
         ]

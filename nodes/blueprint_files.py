@@ -95,7 +95,7 @@ class AceComposerLoadBlueprint(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=host.blueprint_files(),
+                    options=host.user_files((".json",)),
                     tooltip="A JSON file in the input folder, or one that Save Blueprint wrote into the output folder.",
                 )
             ],

@@ -20,6 +20,8 @@ from ..ace_core.conditioning import (
 )
 from ..ace_core.editing import SongTask, check_task, source_latents, task_conditions, tokenize_task
 from ..ace_core.prompts import CAPTION_TOKEN_LIMIT, LYRIC_TOKEN_LIMIT
+from ..ace_core.song_files.record import Setting
+from ..ace_core.song_files.replay import CODES_STRENGTH, TASK, TIMBRE
 from . import _compat as compat
 from . import host
 from .sources import described
@@ -110,7 +112,8 @@ class AceComposerEncode(io.ComfyNode):
             lines.append("codes_strength does nothing: there are no audio codes in the blueprint")
         summary = "\n".join(lines)
         host.show_text(cls.hidden.unique_id, summary)
-        return io.NodeOutput(AceConditioning(conditions), ui=ui.PreviewText(summary))
+        recorded = tuple(_recorded(song, codes_strength, len(references)) for song in songs)
+        return io.NodeOutput(AceConditioning(conditions, settings=recorded), ui=ui.PreviewText(summary))
 
 
 class _Song(NamedTuple):
@@ -220,6 +223,18 @@ def _structure(model: AceModel, song: _Song) -> Tensor | None:
             network, latents, model.silence, device=device, dtype=model.dtype, attention=attention
         )
     return decode_audio_codes(network, codes, device=device, dtype=model.dtype, attention=attention)
+
+
+def _recorded(song: _Song, codes_strength: float, references: int) -> dict[str, Setting]:
+    """What a record says beside the plan; see `ace_core.song_files.replay`."""
+    recorded: dict[str, Setting] = {}
+    if song.task is not None:
+        recorded[TASK] = described(song.task)
+    elif song.blueprint.audio_codes is not None:
+        recorded[CODES_STRENGTH] = codes_strength
+    if references:
+        recorded[TIMBRE] = f"{references} reference(s)"
+    return recorded
 
 
 def _summary(song: _Song) -> list[str]:

@@ -15,11 +15,12 @@ Traps:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
@@ -34,6 +35,7 @@ from torch import Tensor
 
 from ..ace_core.checkpoints.inspection import WeightSource
 from ..ace_core.checkpoints.loading import FLOAT8, build_network, load_state_dict, weight_key
+from ..ace_core.file_hashes import FileHashes
 from ..ace_core.lora.adapters import Adapter, AdapterWeights, Strengths, weight_change
 from ..ace_core.lora.formats import AdapterFiles, adapter_key, load_adapter
 from ..ace_core.models.layers import AttentionFunction, scaled_dot_product_attention
@@ -53,6 +55,7 @@ CASTING_OPS: Ops = comfy.ops.manual_cast
 KEPT_ADAPTERS = 8
 
 registry = WeightRegistry()
+file_hashes = FileHashes()
 _kept_adapters: WeakKeyDictionary[Any, dict[Path, AdapterWeights]] = WeakKeyDictionary()  # by network, last used last
 
 
@@ -328,12 +331,21 @@ def _host_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
     return out
 
 
-def blueprint_files() -> list[str]:
-    """JSON files in the input folder, and in the output folder and below it, marked as the host marks them."""
-    inputs = [path.name for path in sorted(Path(folder_paths.get_input_directory()).glob("*.json"))]
-    output = Path(folder_paths.get_output_directory())
-    outputs = [f"{path.relative_to(output).as_posix()} [output]" for path in sorted(output.rglob("*.json"))]
-    return inputs + outputs
+def device_name(device: torch.device) -> str:
+    """What a device is, such as "cpu", or "cuda:0" with the name of the card."""
+    return str(comfy.model_management.get_torch_device_name(device))
+
+
+def user_files(suffixes: Collection[str]) -> list[str]:
+    """Files in the input folder, and in the output folder and below it, marked as the host marks them.
+
+    Args:
+        suffixes: in lower case, with their dots.
+    """
+    inputs, output = Path(folder_paths.get_input_directory()), Path(folder_paths.get_output_directory())
+    given = [path.name for path in inputs.glob("*") if path.suffix.lower() in suffixes]
+    saved = [path.relative_to(output).as_posix() for path in output.rglob("*") if path.suffix.lower() in suffixes]
+    return [*sorted(given), *(f"{name} [output]" for name in sorted(saved))]
 
 
 def input_path(name: str) -> Path:
@@ -352,23 +364,44 @@ def input_path(name: str) -> Path:
     return path
 
 
-def save_texts(prefix: str, texts: Mapping[str, str]) -> list[dict[str, str]]:
-    """Write texts to new files of one number in the output folder, each file all of it or nothing.
+def new_output_files(prefix: str, *suffixes: str) -> list[tuple[Path, dict[str, str]]]:
+    """Names of new files of one number in the output folder; their folder is made.
 
     Args:
         prefix: name of the files, with folders below the output folder if wanted.
+        suffixes: one for each file, with its dot.
+
+    Returns:
+        Of each file the path, and how the host's results name it.
+    """
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
+    names = [f"{name}_{counter:05}_{suffix}" for suffix in suffixes]
+    return [(Path(folder) / name, {"filename": name, "subfolder": subfolder, "type": "output"}) for name in names]
+
+
+def save_texts(prefix: str, texts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Write texts to new files, each all of it or nothing; see `new_output_files`.
+
+    Args:
         texts: by the suffix of their file, with its dot.
 
     Returns:
         The files as the host's results name them.
     """
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
-    saved = []
-    for suffix, text in texts.items():
-        path = Path(folder) / f"{name}_{counter:05}_{suffix}"
+    files = new_output_files(prefix, *texts)
+    for (path, _), text in zip(files, texts.values(), strict=True):
         write_whole(path, lambda unfinished, text=text: unfinished.write_text(text, encoding="utf-8"))
-        saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
-    return saved
+    return [saved for _, saved in files]
+
+
+def graph_to_save(hidden: Any) -> tuple[object, object]:
+    """Workflow and prompt of an output node's hidden inputs; None where there is none, or the user saves none.
+
+    The user switches both off with ComfyUI's option `--disable-metadata`.
+    """
+    if comfy.cli_args.args.disable_metadata:
+        return None, None
+    return (hidden.extra_pnginfo or {}).get("workflow"), hidden.prompt
 
 
 def new_model_name(folder: str, prefix: str) -> tuple[Path, str]:

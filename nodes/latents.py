@@ -3,7 +3,10 @@
 Songs of one batch may differ in length. The tensor is padded to the longest with silence; `sample_counts` says how many
 samples each song has. Latents of other nodes lack it: then every item is as long as the tensor.
 
-Trap: nodes that cut, join or pick latents copy the keys they do not know, so the counts may belong to other latents.
+Sample adds a record of how each song was rendered, for Save Song.
+
+Trap: nodes that cut, join, pick or change latents copy the keys they do not know, so the counts may belong to other
+latents, and so may the records; of these each has the hash of the latents that it is about.
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ from torch import Tensor
 
 from ..ace_core.audio import LATENT_CHANNELS, SAMPLES_PER_FRAME, source_frames
 from ..ace_core.checkpoints.silence import silence_frames
+from ..ace_core.song_files.record import SongRecord
+from ..ace_core.song_files.replay import latents_hash
 
+RECORDS = "ace_records"
 HOST_TEMPORAL_DOWNSCALE = 1764  # what the host's own ACE-Step 1.5 latents carry, though 1920 would be right
 
 
@@ -52,6 +58,12 @@ def song_latents(latent: dict[str, Any]) -> list[Tensor]:
     """Latents [T, 64] of each song of a LATENT, without what pads a batch."""
     items = zip(from_latent(latent), sample_counts(latent), strict=True)
     return [item[: source_frames(count)] for item, count in items]
+
+
+def song_records(latent: dict[str, Any]) -> list[SongRecord | None]:
+    """How each song of a LATENT was rendered; None where its latents are not as Sample made them."""
+    records: dict[str, SongRecord] = {record.latents: record for record in latent.get(RECORDS, ())}
+    return [records.get(latents_hash(song)) for song in song_latents(latent)]
 
 
 def sample_counts(latent: dict[str, Any]) -> list[int]:

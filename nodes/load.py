@@ -118,15 +118,28 @@ class AceComposerLoadModels(io.ComfyNode):
             update(done, len(sources))
         dit, condition_encoder, audio_tokenizer, text_encoder_patcher, vae_patcher = patchers
 
-        ace_vae = AceVae(vae_source.path.name, vae_patcher, vae_dtype)
+        ace_vae = AceVae(vae_source.path.name, vae_patcher, vae_dtype, stamp(vae_source.files))
         silence = load_silence(files)
         if silence is None:
             silence = _computed_silence(ace_vae, weight_key(vae_source, vae_dtype))
         tokenizer = find_tokenizer(
             text_encoder_source.path, text_encoder_source.config.vocab_size, host.bundled_tokenizer_folder()
         )
-        ace_text_encoder = AceTextEncoder(text_encoder_source.path.name, text_encoder_patcher, tokenizer, dtype)
-        ace_model = AceModel(files.path.name, files.size, kind, dit, condition_encoder, audio_tokenizer, silence, dtype)
+        ace_text_encoder = AceTextEncoder(
+            text_encoder_source.path.name, text_encoder_patcher, tokenizer, dtype, stamp(text_encoder_source.files)
+        )
+        model_sources = [source for source, *_ in sources[:3] if source is not None]
+        ace_model = AceModel(
+            files.path.name,
+            files.size,
+            kind,
+            dit,
+            condition_encoder,
+            audio_tokenizer,
+            silence,
+            dtype,
+            files=stamp(path for source in model_sources for path in source.files),
+        )
         summary = f"{ace_model!r}, {str(dtype).removeprefix('torch.')}"
         host.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(ace_model, ace_text_encoder, ace_vae, ui=ui.PreviewText(summary))

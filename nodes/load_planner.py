@@ -82,6 +82,7 @@ class AceComposerLoadPlanner(io.ComfyNode):
             ),
             grammar=host.registry.get(WeightKey("planner grammar", stamp(_files(source)), ""), grammar),
             dtype=dtype,
+            files=stamp(source.files),
         )
         summary = f"{ace_planner!r}, {str(dtype).removeprefix('torch.')}, {weights} weights"
         host.show_text(cls.hidden.unique_id, summary)

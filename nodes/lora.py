@@ -12,7 +12,7 @@ from torch import Tensor
 from ..ace_core.checkpoints.files import name_some
 from ..ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
 from ..ace_core.lora.extraction import extract_lora
-from ..ace_core.lora.formats import PEFT_WEIGHTS, adapter_files, check_fits, describe, inspect_adapter
+from ..ace_core.lora.formats import PEFT_WEIGHTS, adapter_files, adapter_key, check_fits, describe, inspect_adapter
 from ..ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
 from ..ace_core.registry import stamp
 from . import _compat as compat
@@ -95,6 +95,7 @@ class AceComposerLoadLora(io.ComfyNode):
             PurePosixPath(lora.replace("\\", "/")).name,
             host.adapter_weights(files, model.dit),
             Strengths(strength, strength_self, strength_cross),
+            adapter_key(files).files,
         )
         adapted = model._replace(
             dit=host.with_adapter(model.dit, applied.adapter, applied.strengths), adapters=(*model.adapters, applied)

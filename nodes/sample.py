@@ -10,15 +10,14 @@ from torch import Tensor
 from ..ace_core.conditioning import SongConditions
 from ..ace_core.rendering import render_latents, render_memory_bytes
 from ..ace_core.sampling.guidance import GuidanceMethod
-from ..ace_core.sampling.noise import Variation, item_seeds
-from ..ace_core.sampling.settings import resolve_settings
+from ..ace_core.sampling.noise import item_seeds
 from ..ace_core.sampling.solvers import Solver
+from ..ace_core.song_files.replay import MAX_BATCH_SIZE, SamplerWishes
 from . import _compat as compat
 from . import host
-from .latents import song_latents, to_latent
-from .types import AceConditioning, AceConditioningWire, AceModel, AceModelWire
-
-MAX_BATCH = 8
+from .latents import RECORDS, song_latents, to_latent
+from .takes import batch_count, comparison, records_of, replayed_take, take_of
+from .types import AceConditioning, AceConditioningWire, AceModel, AceModelWire, AceRecord, AceRecordWire
 
 
 class AceComposerSample(io.ComfyNode):
@@ -47,7 +46,7 @@ class AceComposerSample(io.ComfyNode):
                     "batch_size",
                     default=1,
                     min=1,
-                    max=MAX_BATCH,
+                    max=MAX_BATCH_SIZE,
                     tooltip="How many versions of one song to render. With several blueprints: 1, or their number.",
                 ),
                 io.Int.Input("steps", default=0, min=0, max=200, tooltip="0: 8 for turbo, 50 for base and sft."),
@@ -141,6 +140,12 @@ class AceComposerSample(io.ComfyNode):
                         tooltip="Round time steps and latents to bfloat16 like the official code does.",
                     )
                 ),
+                AceRecordWire.Input(
+                    "replay",
+                    optional=True,
+                    tooltip="From Load Song: renders that song again, with its seed and settings instead of those on "
+                    "this node, and says whether it is the same.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(
@@ -169,60 +174,54 @@ class AceComposerSample(io.ComfyNode):
         custom_timesteps: str = "",
         seeds: str = "",
         official_precision: bool = False,
+        replay: AceRecord | None = None,
     ) -> io.NodeOutput:
-        songs = _batch(conditioning.songs, batch_size)
-        resolved = resolve_settings(
-            model.kind,
-            steps=steps,
-            shift=shift,
-            guidance_scale=guidance,
-            solver=solver,
-            guidance_method=guidance_method,
-            guidance_interval=(guidance_start, guidance_end),
-            custom_timesteps=custom_timesteps,
-            denoise=denoise,
-            has_start_latents=latent is not None,
-            official_precision=official_precision,
-        )
-        item_seed_list = item_seeds(_seed_list(seeds) or seed, len(songs))
-        variation, notes = None, [*resolved.notes]
-        if conditioning.variation is not None:
-            variation_seed, strength = conditioning.variation
-            variation = Variation(item_seeds(variation_seed, len(songs)), strength)
-            notes.append(f"retake with seed {variation_seed}, strength {strength:g}")
-        summary = "\n".join((resolved.summary, *notes))
+        if replay is None:
+            item_seed_list = item_seeds(_seed_list(seeds) or seed, batch_count(conditioning, batch_size))
+            wishes = SamplerWishes(
+                steps,
+                shift,
+                guidance,
+                solver,
+                denoise,
+                guidance_method,
+                guidance_start,
+                guidance_end,
+                custom_timesteps,
+                official_precision,
+            )
+            take = take_of(conditioning, wishes, item_seed_list)
+        else:
+            take = replayed_take(replay, conditioning, batch_size)
+        resolved = take.wishes.resolve(model.kind, has_start_latents=latent is not None)
+        summary = "\n".join((*take.notes, resolved.summary, *resolved.notes))
         host.show_text(cls.hidden.unique_id, summary)
 
         settings = resolved.settings
-        guided = settings.uses_guidance
         network, device = host.load(
-            model.dit, render_memory_bytes(model.dit.model.config, songs, guided=guided, dtype=model.dtype)
+            model.dit,
+            render_memory_bytes(model.dit.model.config, take.songs, guided=settings.uses_guidance, dtype=model.dtype),
         )
         latents = render_latents(
             network,
-            songs,
+            take.songs,
             settings,
-            item_seed_list,
+            take.seeds,
             device=device,
             dtype=model.dtype,
-            start_latents=None if latent is None else _start_latents(latent, songs),
-            variation=variation,
+            start_latents=None if latent is None else _start_latents(latent, take.songs),
+            variation=take.variation,
             attention=host.attention(device),
             on_progress=host.progress(),
         )
-        latent_out = to_latent(latents, [song.sample_count for song in songs], model.silence)
+        starts_from_latents = latent is not None and settings.timesteps[0] < 1
+        records = records_of(take, model, device, resolved, latents, starts_from_latents=starts_from_latents)[take.kept]
+        if replay is not None:
+            summary = f"{comparison(replay, records[0])}\n{summary}"
+            host.show_text(cls.hidden.unique_id, summary)
+        counts = [song.sample_count for song in take.songs[take.kept]]
+        latent_out = to_latent(latents[take.kept], counts, model.silence) | {RECORDS: tuple(records)}
         return io.NodeOutput(latent_out, ui=ui.PreviewText(summary))
-
-
-def _batch(songs: tuple[SongConditions, ...], batch_size: int) -> tuple[SongConditions, ...]:
-    if len(songs) == 1:
-        return songs * batch_size
-    if batch_size not in (1, len(songs)):
-        raise ValueError(
-            f"{len(songs)} songs are connected and batch_size is {batch_size}: set it to 1 or {len(songs)}, which both "
-            "render each song once"
-        )
-    return songs
 
 
 def _seed_list(text: str) -> list[int]:

@@ -7,6 +7,7 @@ every input of a failed node.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,9 @@ from ..ace_core.conditioning import SongConditions
 from ..ace_core.editing import SongTask
 from ..ace_core.lora.adapters import AppliedAdapter
 from ..ace_core.planner.grammar import Grammar
+from ..ace_core.registry import FileStamp
 from ..ace_core.sampling.settings import CheckpointKind
+from ..ace_core.song_files.record import Setting, SongRecord
 from ..ace_core.training.dataset import Dataset
 from ..ace_core.training.samples import Manifest
 
@@ -37,6 +40,7 @@ AceConditioningWire = io.Custom("ACE_CONDITIONING")
 AceScoresWire = io.Custom("ACE_SCORES")
 AceDatasetWire = io.Custom("ACE_DATASET")
 AceTrainingDataWire = io.Custom("ACE_TRAINING_DATA")
+AceRecordWire = io.Custom("ACE_RECORD")
 
 SONG_SEPARATOR = "\f"  # between the songs of a text on a wire
 
@@ -50,6 +54,7 @@ class AceModel(NamedTuple):
         silence: the silence latent [1, T, 64].
         dtype: what the networks compute in.
         adapters: what `dit` adds to its weights, first put on first.
+        files: what the networks were loaded from, adapters apart; of the other wires likewise.
     """
 
     name: str
@@ -61,6 +66,7 @@ class AceModel(NamedTuple):
     silence: Tensor
     dtype: torch.dtype
     adapters: tuple[AppliedAdapter, ...] = ()
+    files: tuple[FileStamp, ...] = ()
 
     def __repr__(self) -> str:
         model = f"ACE-Step 1.5 {self.size.upper()} {self.kind} ({self.name})"
@@ -74,6 +80,7 @@ class AceTextEncoder(NamedTuple):
     patcher: Any
     tokenizer: TextTokenizer
     dtype: torch.dtype
+    files: tuple[FileStamp, ...] = ()
 
     def __repr__(self) -> str:
         return f"ACE-Step 1.5 text encoder ({self.name})"
@@ -85,6 +92,7 @@ class AceVae(NamedTuple):
     name: str
     patcher: Any
     dtype: torch.dtype
+    files: tuple[FileStamp, ...] = ()
 
     def __repr__(self) -> str:
         return f"ACE-Step 1.5 VAE ({self.name})"
@@ -97,6 +105,7 @@ class AcePlanner(NamedTuple):
     patcher: Any
     grammar: Grammar
     dtype: torch.dtype
+    files: tuple[FileStamp, ...] = ()
 
     def __repr__(self) -> str:
         return f"ACE-Step 1.5 planner ({self.name})"
@@ -133,10 +142,11 @@ class AceVariation(NamedTuple):
 
 
 class AceConditioning(NamedTuple):
-    """Conditions of each song of a batch."""
+    """Conditions of each song of a batch; `settings` is what a record should say of how each was encoded."""
 
     songs: tuple[SongConditions, ...]
     variation: AceVariation | None = None
+    settings: tuple[Mapping[str, Setting], ...] = ()
 
     def __repr__(self) -> str:
         return f"conditions of {len(self.songs)} song(s)"
@@ -164,3 +174,6 @@ class AceTrainingData(NamedTuple):
     def __repr__(self) -> str:
         minutes = sum(entry.seconds for entry in self.manifest.samples) / 60
         return f"training data {self.manifest.name}: {len(self.manifest.samples)} clips, {minutes:.1f} min"
+
+
+AceRecord = SongRecord

@@ -42,10 +42,10 @@ SECONDS = 10.0
 FRAMES = 250
 
 
-def start_comfyui(comfyui: Path, base_directory: Path) -> None:
-    """Import ComfyUI with options for a CPU, and the pack under the name `PACK`."""
+def start_comfyui(comfyui: Path, base_directory: Path, *, cpu: bool = True) -> None:
+    """Import ComfyUI, with options for a CPU or for what the machine has, and the pack under the name `PACK`."""
     sys.path.insert(0, str(comfyui))
-    sys.argv = ["main.py", "--cpu", "--base-directory", str(base_directory)]
+    sys.argv = ["main.py", *(["--cpu"] if cpu else []), "--base-directory", str(base_directory)]
     importlib.import_module("comfy.options").enable_args_parsing()
     importlib.import_module("utils.extra_config")  # before `comfy/`, which has a module `utils`, gets onto the path
     spec = importlib.util.spec_from_file_location(PACK, PACK_ROOT / "__init__.py")

@@ -58,6 +58,11 @@ LISTENING_NODES = {
     "best": "AceComposerBestOfN",
     "facts": "AceComposerAudioFacts",
 }
+SONG_NODES = {
+    "song": "AceComposerLoadSong",
+    "save_song": "AceComposerSaveSong",
+    "lora": "AceComposerLoadLora",
+}
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -96,7 +101,8 @@ def published_prompt(workflow: str, **changes: Mapping[str, Any]) -> Prompt:
     Of several nodes of a class, the first has the plain name, the next ones are ``lego_2``, ``lego_3``, ...
     """
     published = json.loads((API_WORKFLOWS / f"{workflow}.json").read_text(encoding="utf-8"))
-    names_of_classes = {kind: name for name, kind in (NODES | PLANNER_NODES | EDITING_NODES | LISTENING_NODES).items()}
+    known = NODES | PLANNER_NODES | EDITING_NODES | LISTENING_NODES | SONG_NODES
+    names_of_classes = {kind: name for name, kind in known.items()}
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for node_id, node in published.items():

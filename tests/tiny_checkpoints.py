@@ -26,6 +26,7 @@ if not __package__:  # run as a script: the repository is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from adapter_files import STYLES, attention_shapes, random_lora
 from networks import PEER_NAMES, random_state
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
@@ -59,6 +60,7 @@ LAYOUTS: tuple[Layout, ...] = (
     "diffusers",
     "diffusers_sharded",
 )
+LORAS = ("my_style.safetensors", "my_singer.safetensors")
 EMBEDDING_ROWS = FIRST_SPECIAL_ID + len(SPECIAL_TOKENS)
 PLANNER_ROWS = 217_204
 VAE_CHANNELS = 6
@@ -146,7 +148,7 @@ def write_tiny(root: Path, layout: Layout, *, size: Size = "2b", kind: Kind = "t
 
 
 def write_host_models(models_dir: Path, *, seed: int = 0) -> dict[str, TinyPaths]:
-    """Fill a ComfyUI models directory with every layout, 2B turbo unless the key says otherwise.
+    """Fill a ComfyUI models directory with every layout, 2B turbo unless the key says otherwise, and two LoRAs.
 
     Returns:
         What was written: "comfyui", "comfyui_base", "comfyui_xl", "all_in_one", "official", "diffusers".
@@ -158,6 +160,7 @@ def write_host_models(models_dir: Path, *, seed: int = 0) -> dict[str, TinyPaths
     }
     for folder in split.values():
         folder.mkdir(exist_ok=True)
+    _write_loras(models_dir / "loras", turbo, seed)
 
     def write_split(model: TinyModel) -> TinyPaths:
         return _write_comfyui(split["diffusion_models"], split["text_encoders"], split["vae"], model)
@@ -170,6 +173,14 @@ def write_host_models(models_dir: Path, *, seed: int = 0) -> dict[str, TinyPaths
         "official": _write_official(split["ace_step"], turbo, shards=1),
         "diffusers": _write_diffusers(split["ace_step"] / "acestep-v15-turbo-diffusers", turbo, shards=1),
     }
+
+
+def _write_loras(folder: Path, model: TinyModel, seed: int) -> None:
+    """The adapters of the published workflows; small ones, which fit turbo and base alike."""
+    folder.mkdir(exist_ok=True)
+    decoder = {name.removeprefix("decoder."): tensor for name, tensor in model.model.items() if "decoder." in name}
+    for number, name in enumerate(LORAS):
+        STYLES["comfyui"](folder / name, random_lora(attention_shapes(decoder), seed=seed + number, size=0.05))
 
 
 def tiny_model(size: Size, kind: Kind, seed: int) -> TinyModel:

@@ -26,6 +26,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from ..registry import FileStamp
+
 AdapterKind = Literal["lora", "loha", "lokr"]
 
 
@@ -68,11 +70,12 @@ class AdapterWeights:
 
 
 class AppliedAdapter(NamedTuple):
-    """An adapter on a model."""
+    """An adapter on a model; `files` are those it was read from."""
 
     name: str
     adapter: AdapterWeights
     strengths: Strengths
+    files: tuple[FileStamp, ...] = ()
 
     def __repr__(self) -> str:
         factors = (self.strengths.self_attention, self.strengths.cross_attention)

@@ -69,7 +69,7 @@ ENCODINGS: Mapping[str, Encoding] = {
 }
 
 _BROKEN = (av.FFmpegError, OSError)  # FFmpeg asks a broken file for places before its beginning
-_DEMUXERS: Mapping[str, str] = {".flac": "flac", ".wav": "wav", ".mp3": "mp3", ".opus": "ogg", ".ogg": "ogg"}
+DEMUXERS: Mapping[str, str] = {".flac": "flac", ".wav": "wav", ".mp3": "mp3", ".opus": "ogg", ".ogg": "ogg"}
 
 
 class Sound(NamedTuple):
@@ -145,9 +145,9 @@ def read_comments(path: Path) -> dict[str, str]:
 
 
 def _opened(file: BinaryIO, path: Path) -> InputContainer:
-    demuxer = _DEMUXERS.get(path.suffix.lower())
+    demuxer = DEMUXERS.get(path.suffix.lower())
     if demuxer is None:
-        raise ValueError(f"{path.name} is no song file: it must be one of {', '.join(_DEMUXERS)}")
+        raise ValueError(f"{path.name} is no song file: it must be one of {', '.join(DEMUXERS)}")
     try:
         container = av.open(file, "r", format=demuxer)
     except _BROKEN as error:

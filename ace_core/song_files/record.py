@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from ..blueprint import Blueprint, blueprints_from_json, blueprints_to_json
 from ..music_domains import shown
@@ -23,7 +23,7 @@ MAX_SEED = 2**64 - 1
 
 Setting: TypeAlias = str | int | float | bool
 
-_Value = TypeVar("_Value")
+_TEXTS = ("lrc", "latents")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class SongRecord:
         models: hashes of the files used, by their names.
         scores: how the song was judged, by the names of the parts.
         lrc: the lyrics with times, as LRC.
+        latents: hash of the song's latents, to see whether a replay gives the same ones.
 
     Raises:
         ValueError: a value that is none of these, more than 64 entries, or a text of more than 262144 characters.
@@ -48,12 +49,15 @@ class SongRecord:
     models: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     lrc: str = ""
+    latents: str = ""
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
             _check_entries(name, getattr(self, name), check)
-        if not _is_text(self.lrc):
-            raise ValueError(f"lrc must be text of at most {MAX_TEXT_CHARACTERS} characters, got {shown(self.lrc)}")
+        for name in _TEXTS:
+            text = getattr(self, name)
+            if not _is_text(text):
+                raise ValueError(f"{name} must be text of at most {MAX_TEXT_CHARACTERS} characters, got {shown(text)}")
 
 
 def record_to_json(record: SongRecord) -> str:
@@ -63,7 +67,7 @@ def record_to_json(record: SongRecord) -> str:
         "version": JSON_VERSION,
         "blueprint": json.loads(blueprints_to_json([record.blueprint])),
         **{name: dict(getattr(record, name)) for name in _CHECKS},
-        "lrc": record.lrc,
+        **{name: getattr(record, name) for name in _TEXTS},
     }
     return json.dumps(document, separators=(",", ":"))
 
@@ -91,7 +95,8 @@ def record_from_json(text: str) -> SongRecord:
     if len(blueprints) != 1:
         raise ValueError(f"a song record holds one song, got {len(blueprints)}")
     entries: dict[str, Any] = {name: document.get(name, {}) for name in _CHECKS}
-    return SongRecord(blueprints[0], **entries, lrc=document.get("lrc", ""))
+    texts: dict[str, Any] = {name: document.get(name, "") for name in _TEXTS}
+    return SongRecord(blueprints[0], **entries, **texts)
 
 
 def _check_entries(name: str, entries: Mapping[str, object], check: Callable[[object], bool]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,25 @@ import pytest
 import torch
 from adapter_files import RandomLora, attention_shapes, random_lora, write_diffusers_file, write_peft_folder
 from comfyui_client import ComfyUIClient
+from music import write_wav
 from safetensors.torch import load_file
-from song_runs import Prompt, latent_prompt, latents_of, observe, song_prompt, succeed, text_of, with_nodes
+from song_runs import (
+    SHORT_SECONDS,
+    Prompt,
+    audio_files,
+    latent_prompt,
+    latents_of,
+    observe,
+    published_prompt,
+    song_prompt,
+    succeed,
+    text_of,
+    with_nodes,
+)
 
 from ace_core.lora.adapters import Adapter
 from ace_core.lora.saving import save_adapter
+from ace_core.song_files.files import read_record
 
 Report = dict[str, dict[str, Any]]
 
@@ -38,7 +52,7 @@ def write_dora(path: Path, lora: RandomLora) -> None:
 def loras(models_directory: Path) -> Iterator[Path]:
     """`models/loras` with one.safetensors and the folder two (LoRA), the folder dora, xl.safetensors, and a model."""
     folder = models_directory / "loras"
-    folder.mkdir()
+    before = {*folder.iterdir()}
     models = models_directory / "diffusion_models"
     shapes = decoder_shapes(models / "acestep_v1.5_turbo.safetensors")
     write_diffusers_file(folder / "one.safetensors", random_lora(shapes, seed=1))
@@ -48,7 +62,8 @@ def loras(models_directory: Path) -> Iterator[Path]:
     write_diffusers_file(folder / "xl.safetensors", random_lora(xl))
     shutil.copyfile(models / "acestep_v1.5_turbo.safetensors", folder / "model.safetensors")
     yield folder
-    shutil.rmtree(folder)
+    for path in {*folder.iterdir()} - before:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +265,68 @@ def test_a_saved_lora_can_be_loaded(client: ComfyUIClient, loras: Path) -> None:
     (place, *_) = text_of(run, "keep").splitlines()
     again = succeed(client, with_lora(place.removeprefix("loras/")))
     assert np.abs(latents_of(client, again) - latents_of(client, run)).max() <= 1e-4
+
+
+# The published workflows
+
+
+def published_song(workflow: str, **changes: Mapping[str, Any]) -> Prompt:
+    """A published workflow, its song short and its samplers quick, with their latents kept too."""
+    prompt = published_prompt(workflow, **changes)
+    if "blueprint" in prompt and "duration_seconds" in prompt["blueprint"]["inputs"]:
+        prompt["blueprint"]["inputs"]["duration_seconds"] = SHORT_SECONDS
+    samplers = [name for name in prompt if name.startswith("sample")]
+    for name in samplers:
+        prompt[name]["inputs"]["steps"] = 2
+    savers = {
+        f"latents_of_{name}": ("SaveLatent", {"samples": [name, 0], "filename_prefix": f"latents/{name}"})
+        for name in samplers
+    }
+    return with_nodes(prompt, **savers)
+
+
+def test_use_lora_changes_the_song_and_names_the_adapter_in_the_file(client: ComfyUIClient, tmp_path: Path) -> None:
+    run = succeed(client, published_song("use_lora"))
+    without = succeed(client, published_song("use_lora", lora={"strength": 0.0}))
+    difference = latents_of(client, run, "latents_of_sample") - latents_of(client, without, "latents_of_sample")
+    assert np.abs(difference).max() > 0.01
+    path = tmp_path / "song.flac"
+    path.write_bytes(*audio_files(client, run, "save_song"))
+    record = read_record(path)
+    assert record.settings["adapters"] == "my_style.safetensors x 1"
+    assert "loras/my_style.safetensors" in record.models
+
+
+def test_lora_stack_compares_with_the_base(client: ComfyUIClient) -> None:
+    run = succeed(client, published_song("lora_stack"))
+    stacked, base = (latents_of(client, run, f"latents_of_{name}") for name in ("sample", "sample_2"))
+    assert np.abs(stacked - base).max() > 0.01
+    alone = succeed(client, published_song("lora_stack", lora_2={"strength": 0.0}))
+    assert np.abs(latents_of(client, alone, "latents_of_sample") - stacked).max() > 1e-3
+    assert np.array_equal(latents_of(client, alone, "latents_of_sample_2"), base)
+    plain = latent_prompt(
+        song_prompt(
+            blueprint=published_prompt("lora_stack")["blueprint"]["inputs"] | {"duration_seconds": SHORT_SECONDS},
+            sample={"steps": 2, "seed": 42},
+        )
+    )
+    assert np.array_equal(latents_of(client, succeed(client, plain)), base)
+
+
+@pytest.mark.parametrize("workflow", ["cover", "repaint"])
+def test_a_lora_acts_in_the_editing_workflows(client: ComfyUIClient, tmp_path: Path, workflow: str) -> None:
+    noise = np.random.default_rng(0).standard_normal((2, 480_000)).astype(np.float32) * 0.1
+    song = client.upload(write_wav(tmp_path / f"lora_{workflow}.wav", noise, 48_000))
+    changes = {"audio": {"audio": song}, "sample": {"seed": 5}}
+    if workflow == "repaint":
+        changes["repaint"] = {"start": 3.0, "end": 7.0}
+    prompt = published_song(workflow, **changes)
+    lora = ("AceComposerLoadLora", {"model": ["load", 0], "lora": "my_style.safetensors", "strength": 1.0})
+    adapted = with_nodes(prompt, lora=lora)
+    adapted["sample"]["inputs"]["model"] = ["lora", 0]
+    base, changed = (succeed(client, item) for item in (prompt, adapted))
+    latents = [latents_of(client, run, "latents_of_sample")[0] for run in (base, changed)]
+    difference = np.abs(latents[1] - latents[0]).max(axis=0)
+    assert difference.max() > 0.01
+    if workflow == "repaint":  # what is kept has no trace of it
+        assert difference[:50].max() == difference[200:].max() == 0

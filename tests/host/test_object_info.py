@@ -32,6 +32,7 @@ LISTS_OF_FILES = {
     ("AceComposerLoadLora", "lora"),
     ("AceComposerDataset", "folder"),
     ("AceComposerDataset", "labels"),
+    ("AceComposerLoadSong", "audio"),
 }
 
 
