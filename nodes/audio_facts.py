@@ -46,6 +46,7 @@ class AceComposerAudioFacts(io.ComfyNode):
                 io.Image.Output("waveform", display_name="waveform", tooltip="A lane for each channel."),
                 io.String.Output("json", display_name="json", tooltip="All measurements, for programs."),
             ],
+            is_output_node=True,
             hidden=[io.Hidden.unique_id],
         )
 

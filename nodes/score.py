@@ -111,6 +111,7 @@ class AceComposerScore(io.ComfyNode):
                 AceScoresWire.Output("scores", display_name="scores", tooltip="For Best of N and Save Song."),
                 io.String.Output("json", display_name="json", tooltip="All scores, for programs."),
             ],
+            is_output_node=True,
             hidden=[io.Hidden.unique_id],
         )
 
@@ -181,6 +182,7 @@ class AceComposerBestOfN(io.ComfyNode):
                 io.Image.Output("chart", display_name="chart", tooltip="A bar for each song."),
                 io.String.Output("ranking", display_name="ranking", tooltip="The table that the node shows."),
             ],
+            is_output_node=True,
             hidden=[io.Hidden.unique_id],
         )
 

@@ -27,6 +27,8 @@ from song_runs import (
     with_nodes,
 )
 
+from ace_core.song_files.files import read_record
+
 SONGS = 3
 SEED = 5
 LYRICS = "[Verse]\nHello my friend\nGoodbye my foe\n\n[Chorus]\nWe sing"
@@ -218,6 +220,21 @@ def test_the_workflow_times_a_recording(client: ComfyUIClient, tmp_path: Path) -
     assert [line.split("]", 1)[1] for line in text_of(run, "text").splitlines()] == lines
     assert text_of(run, "text_2").count(" --> ") == len(lines)
     assert [file["filename"][-4:] for file in run.entry["outputs"]["lrc"]["files"]][2:4] == [".srt", ".vtt"]
+
+
+def test_the_best_of_eight_is_saved_with_its_scores_and_times(client: ComfyUIClient, host: HostProcess) -> None:
+    short = {"lyrics": "[Verse]\nHold on", "duration_seconds": 10.0}
+    run = succeed(client, published_prompt("best_of_8", blueprint=short, plan={"seed": 3, "rewrite_caption": False}))
+    (item,) = run.entry["outputs"]["save_song"]["audio"]
+    record = read_record(host.base_directory / "output" / item["subfolder"] / item["filename"])
+    rows = [line.split() for line in text_of(run, "best").splitlines()]
+    assert len(rows) == 9 and run.executed.count("sample") == run.executed.count("decode") == 1
+    winner = dict(zip(rows[0][2:], map(float, rows[1][2:]), strict=True))
+    assert {name: record.scores[name] for name in winner} == pytest.approx(winner, abs=0.0006)
+    assert record.lrc.endswith("]Hold on") and len(record.blueprint.audio_codes or ()) == 50
+    assert record.seeds["render"] == 42 + int(rows[1][1]) - 1
+    assert len(record.models) == 4 and record.latents
+    assert "song 1: duration asked 10 s, measured 10.00 s: as asked" in text_of(run, "facts")
 
 
 def test_tags_and_tokens_where_they_are_asked_for(client: ComfyUIClient) -> None:
