@@ -18,6 +18,7 @@ from .types import AcePlanner
 
 MAX_BATCH = 8
 MAX_SHOWN_CHARACTERS = 120
+MOST_IN_LINES = 2  # songs with a line for each field; more would make the node taller than the page
 SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i, and equals that seed alone."
 
 
@@ -128,8 +129,13 @@ def planned_output(planned: PlannedSongs, node_id: str | None) -> io.NodeOutput:
         "\n\n".join([*(describe(song, longest) for song in planned.blueprints), *planned.notes])
         for longest in (None, MAX_SHOWN_CHARACTERS)
     )
-    host.show_text(node_id, short)
+    host.show_text(node_id, short if len(planned.blueprints) <= MOST_IN_LINES else _in_paragraphs(short))
     return io.NodeOutput(planned.blueprints, full, ui=ui.PreviewText(short))
+
+
+def _in_paragraphs(text: str) -> str:
+    """Each block of lines as one line."""
+    return "\n\n".join(block.replace("\n", ", ") for block in text.split("\n\n"))
 
 
 def describe(song: Blueprint, longest: int | None) -> str:
