@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_client import ComfyUIClient, PromptRejected
+from comfyui_client import ComfyUIClient
 from host_process import HostProcess
 from song_folders import write_song
-from song_runs import MOST_LATE_REPORTS, Prompt, cancel, clear_cache, observe, published_prompt, succeed, text_of
+from song_runs import (
+    MOST_LATE_REPORTS,
+    Prompt,
+    cancel,
+    clear_cache,
+    published_prompt,
+    refusal,
+    succeed,
+    text_of,
+)
 
 from ace_core.training.samples import read_manifest, read_sample
 
@@ -48,16 +57,6 @@ def preprocess_prompt(*, source: str = "dataset", **changes: Any) -> Prompt:
     before = label_prompt(dataset=changes) if source == "label" else dataset_prompt(**changes)
     load = published_prompt("text_to_music")["load"]
     return {**before, "load": load, "preprocess": {"class_type": "AceComposerPreprocess", "inputs": inputs}}
-
-
-def refusal(client: ComfyUIClient, prompt: Prompt) -> str:
-    """What the host says, whether it refuses to queue the prompt or the run fails."""
-    try:
-        failure = observe(client, prompt).failure
-    except PromptRejected as rejected:
-        return str(rejected)
-    assert failure is not None
-    return failure
 
 
 @pytest.fixture
