@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
-from comfyui_client import ComfyUIClient, run_failure
+from comfyui_client import ComfyUIClient, PromptRejected, run_failure
 from host_process import PACK_ROOT
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
@@ -155,6 +155,16 @@ def succeed(client: ComfyUIClient, prompt: Prompt) -> Run:
     run = observe(client, prompt)
     assert run.failure is None, run.failure
     return run
+
+
+def refusal(client: ComfyUIClient, prompt: Prompt) -> str:
+    """What the host says to a prompt, whether it refuses to queue it or the run fails."""
+    try:
+        failure = observe(client, prompt).failure
+    except PromptRejected as rejected:
+        return str(rejected)
+    assert failure is not None
+    return failure
 
 
 def cancel(client: ComfyUIClient, prompt: Prompt, node: str) -> int:

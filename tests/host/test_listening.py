@@ -20,6 +20,7 @@ from song_runs import (
     clear_cache,
     observe,
     published_prompt,
+    refusal,
     song_prompt,
     sounds,
     succeed,
@@ -82,12 +83,6 @@ def scored(*, planner: bool = True, **inputs: object) -> Prompt:
 def scores_of(run: Run) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(text_of(run, "scores"))["songs"]
     return found
-
-
-def refusal(client: ComfyUIClient, prompt: Prompt) -> str:
-    failure = observe(client, prompt).failure
-    assert failure is not None
-    return failure
 
 
 class Judged(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from comfyui_client import ComfyUIClient, PromptRejected
+from comfyui_client import ComfyUIClient
 from host_process import HostProcess
 from song_runs import (
     MOST_LATE_REPORTS,
@@ -23,9 +23,9 @@ from song_runs import (
     blueprints_of,
     cancel,
     clear_cache,
-    observe,
     output_name,
     published_prompt,
+    refusal,
     sounds,
     succeed,
     text_of,
@@ -76,16 +76,6 @@ def listen(source: tuple[str, Mapping[str, Any]]) -> Prompt:
     keep = (KEEP[0], KEEP[1] | {"blueprint": ["codes", 0]})
     text = ("PreviewAny", {"source": ["codes", 1]})
     return with_nodes({**prompt, "load": published_prompt("text_to_music")["load"]}, keep=keep, text=text)
-
-
-def refusal(client: ComfyUIClient, prompt: Prompt) -> str:
-    """What the host says to a prompt, whether it refuses to queue it or the run fails."""
-    try:
-        failure = observe(client, prompt).failure
-    except PromptRejected as rejected:
-        return str(rejected)
-    assert failure is not None
-    return failure
 
 
 @pytest.fixture(scope="module")
