@@ -346,7 +346,7 @@ class DiT(nn.Module):
         frames = torch.cat((context.to(dtype), x.to(dtype)), dim=-1)
         frames = F.pad(frames, (0, 0, 0, -x.shape[1] % self.config.patch_size)).transpose(1, 2)
         patches: Tensor = self.proj_in(frames)
-        return patches.transpose(1, 2)
+        return patches.transpose(1, 2).contiguous()  # elementwise operations would keep the other layout to the end
 
     def velocity(self, hidden: Tensor, time_embeddings: Tensor, frames: int) -> Tensor:
         """Velocity [B, T, 64] from the output of the last layer.

@@ -3,7 +3,7 @@
 `speed_up` replaces the forward pass of layers that peft injected, and nothing else: parameters, names and meaning stay
 peft's, and a layer's class still holds peft's own forward to compare with.
 
-    LoRA   one fused multiply-add into the base's output instead of a product, a scaling and a sum
+    LoRA   one operation with the base: adds into its output, keeps the input once and the mask of dropout as bits
     DoRA   norms of W + scale * B @ A from ||W||, W @ A.T and A @ A.T; peft builds B @ A out of an identity matrix
     LoKr   two small products; peft builds the whole matrix kron(w1, w2) and multiplies with it
 
@@ -30,12 +30,13 @@ from torch.nn import functional as F
 from .seeds import seeded
 
 ADAPTER = "default"  # peft's name of the one adapter
+_VALUES_PER_DRAW = 4  # of 16 bits
 
 Forward = Callable[[Any, Tensor], Tensor]
 
 
 class SeededDropout(nn.Module):
-    """Dropout whose mask follows from `seed` (set for each batch by `seed_dropout`) and the layer's name."""
+    """Says what a layer drops: follows from `seed` (set for each batch by `seed_dropout`) and the layer's name."""
 
     def __init__(self, share: float, name: str) -> None:
         super().__init__()
@@ -43,12 +44,18 @@ class SeededDropout(nn.Module):
         self.name = name
         self.seed = ""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def mask(self, x: Tensor) -> Tensor | None:
+        """Which numbers of x stay, as booleans; None in evaluation."""
         if not self.training:
-            return x
+            return None
         generator = seeded(self.seed, self.name, device=x.device)
-        kept = torch.empty_like(x).bernoulli_(1 - self.share, generator=generator)
-        return x * kept.mul_(1 / (1 - self.share))
+        draws = torch.empty(-(-x.numel() // _VALUES_PER_DRAW), dtype=torch.int64, device=x.device)
+        values = draws.random_(-(2**63), None, generator=generator).view(torch.int16)
+        return (values >= round(self.share * 2**16) - 2**15)[: x.numel()].view(x.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = self.mask(x)
+        return x if mask is None else torch.where(mask, x / (1 - self.share), 0)
 
 
 def seed_dropout(network: nn.Module, seed: str) -> None:
@@ -73,11 +80,44 @@ def _forward_of(layer: Any) -> Forward:
 
 
 def _lora(layer: Any, x: Tensor) -> Tensor:
-    base: Tensor = layer.base_layer(x)
-    down, up = _matrices(layer, x.dtype)
-    inner = F.linear(layer.lora_dropout[ADAPTER](x), down)
-    joined = torch.addmm(base.flatten(0, -2), inner.flatten(0, -2), up.T, alpha=layer.scaling[ADAPTER])
-    return joined.view_as(base)
+    down, up = (getattr(layer, part)[ADAPTER].weight.to(x.dtype) for part in ("lora_A", "lora_B"))
+    dropout = layer.lora_dropout[ADAPTER]
+    mask, kept = (dropout.mask(x), 1 - dropout.share) if isinstance(dropout, SeededDropout) else (None, 1.0)
+    result: Tensor = _Lora.apply(x, layer.base_layer.weight, down, up, layer.scaling[ADAPTER], mask, kept)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Lora(torch.autograd.Function):
+    """x @ W.T + scale * dropped(x) @ down.T @ up.T of a frozen W without bias."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float, mask: Tensor | None, kept: float
+    ) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        mask = None if mask is None else mask.reshape(rows.shape)
+        inner = (rows if mask is None else torch.where(mask, rows, 0)) @ down.T
+        ctx.save_for_backward(rows, weight, down, up, inner, mask)
+        ctx.scale, ctx.shape = scale / kept, x.shape
+        out = F.linear(rows, weight)
+        return out.addmm_(inner, up.T, alpha=ctx.scale).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, down, up, inner, mask = ctx.saved_tensors
+        gradient = gradient.reshape(-1, gradient.shape[-1])
+        inner_gradient = (gradient @ up).mul_(ctx.scale)
+        up_gradient = (gradient.T @ inner).mul_(ctx.scale)
+        down_gradient = inner_gradient.T @ (rows if mask is None else torch.where(mask, rows, 0))
+        x_gradient = None
+        if ctx.needs_input_grad[0]:
+            x_gradient = gradient @ weight
+            if mask is None:
+                x_gradient.addmm_(inner_gradient, down)
+            else:
+                x_gradient.add_((inner_gradient @ down).mul_(mask))
+            x_gradient = x_gradient.view(ctx.shape)
+        return x_gradient, None, down_gradient, up_gradient, None, None, None
 
 
 def _dora(layer: Any, x: Tensor) -> Tensor:
@@ -102,10 +142,6 @@ def _lokr_factor(layer: Any, part: str) -> Tensor:
         return factor
     product: Tensor = getattr(layer, f"{part}_a")[ADAPTER] @ getattr(layer, f"{part}_b")[ADAPTER]
     return product
-
-
-def _matrices(layer: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    return layer.lora_A[ADAPTER].weight.to(dtype), layer.lora_B[ADAPTER].weight.to(dtype)
 
 
 @torch.no_grad()

@@ -74,7 +74,7 @@ def make_optimizer(
             return Prodigy(  # type: ignore[no-any-return]
                 parameters, lr=learning_rate, weight_decay=weight_decay, use_bias_correction=True
             )
-    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
 
 def learning_rate_share(name: OptimizerName, step: int, steps: int, warm_up: int) -> float:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ..lora.adapters import Adapter
 from ..models.dit import DiT
+from . import frozen_layers
 from .adapted_layers import ADAPTER, changed_norms, speed_up
 from .seeds import seeded
 
@@ -64,7 +65,7 @@ def build_tree(shared: DiT, settings: AdapterSettings, seed: int) -> DiT:
             use_dora=settings.kind == "dora",
         )
     with torch.inference_mode(False), META:
-        tree = DiT(shared.config, ops=nn, device=META)
+        tree = DiT(shared.config, ops=frozen_layers, device=META)
         inject_adapter_in_model(config, tree)
     with torch.inference_mode(False):
         for name, layer in adapted_layers(tree):
