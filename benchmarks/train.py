@@ -1,6 +1,6 @@
 """One training step of a LoRA against a plain loop of peft over diffusers' transformer, on the same weights and clip.
 
-A network of eight layers, half as wide as the published 2B, and 30 s of audio with 300 conditions. Both sides train the
+A network of eight layers, half as wide as the published 2B, and 60 s of audio with 300 conditions. Both sides train the
 same matrices at the same rank with the same dropout, clip gradients and use PyTorch's AdamW. Ours is the trainer's own
 step, with reading the sample and drawing its noise; the peer's has both in memory.
 
@@ -47,7 +47,7 @@ HALF_2B = DiTConfig(
     rope_theta=1e6,
     rms_norm_eps=1e-6,
 )
-DURATION_SECONDS = 30
+DURATION_SECONDS = 60
 CONDITION_TOKENS = 300
 BASE_MODEL = "acestep-v15-turbo"
 RANK, ALPHA, DROPOUT = 16, 32, 0.1

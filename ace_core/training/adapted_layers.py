@@ -96,7 +96,7 @@ class _Lora(torch.autograd.Function):
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         mask = None if mask is None else mask.reshape(rows.shape)
-        inner = (rows if mask is None else torch.where(mask, rows, 0)) @ down.T
+        inner = (rows if mask is None else rows * mask.to(rows.dtype)) @ down.T
         ctx.save_for_backward(rows, weight, down, up, inner, mask)
         ctx.scale, ctx.shape = scale / kept, x.shape
         out = F.linear(rows, weight)
@@ -108,14 +108,14 @@ class _Lora(torch.autograd.Function):
         gradient = gradient.reshape(-1, gradient.shape[-1])
         inner_gradient = (gradient @ up).mul_(ctx.scale)
         up_gradient = (gradient.T @ inner).mul_(ctx.scale)
-        down_gradient = inner_gradient.T @ (rows if mask is None else torch.where(mask, rows, 0))
+        down_gradient = inner_gradient.T @ (rows if mask is None else rows * mask.to(rows.dtype))
         x_gradient = None
         if ctx.needs_input_grad[0]:
             x_gradient = gradient @ weight
             if mask is None:
                 x_gradient.addmm_(inner_gradient, down)
             else:
-                x_gradient.add_((inner_gradient @ down).mul_(mask))
+                x_gradient.add_((inner_gradient @ down).mul_(mask.to(rows.dtype)))
             x_gradient = x_gradient.view(ctx.shape)
         return x_gradient, None, down_gradient, up_gradient, None, None, None
 

@@ -44,12 +44,13 @@ class Task(NamedTuple):
 
     Attributes:
         folder, manifest: the samples. lengths: frames of each, after cutting to the settings' window.
-        kind: of the model.
+        condition_tokens: of the sample with the most. kind: of the model.
     """
 
     folder: Path
     manifest: Manifest
     lengths: tuple[int, ...]
+    condition_tokens: int
     kind: CheckpointKind
     settings: TrainingSettings
 
@@ -97,7 +98,7 @@ def plan_task(
             f"the training data {manifest.name!r} was made with {manifest.base_model} and the model is {base_model}: "
             f"connect {manifest.base_model}, or run Preprocess with {base_model}"
         )
-    lengths = []
+    lengths, condition_tokens = [], 0
     for entry in manifest.samples:
         sample = read_sample(folder / entry.file)
         if sample.packed.shape[1] != width:
@@ -106,7 +107,8 @@ def plan_task(
                 "Preprocess with this model"
             )
         lengths.append(min(len(sample.latents), settings.max_frames))
-    return Task(folder, manifest, tuple(lengths), kind, settings)
+        condition_tokens = max(condition_tokens, len(sample.packed))
+    return Task(folder, manifest, tuple(lengths), condition_tokens, kind, settings)
 
 
 def train(

@@ -47,8 +47,12 @@ class AdapterSettings:
     attention: Attention = "both"
 
 
-def build_tree(shared: DiT, settings: AdapterSettings, seed: int) -> DiT:
-    """A DiT like `shared` with fresh adapters on the CPU, and without weights: see `lend_weights`."""
+def build_tree(shared: DiT, settings: AdapterSettings, seed: int, *, fill: bool = True) -> DiT:
+    """A DiT like `shared` with fresh adapters on the CPU, and without weights: see `lend_weights`.
+
+    Args:
+        fill: whether adapters get their initial values; without, they take no memory.
+    """
     from peft import LoKrConfig, LoraConfig, PeftConfig, inject_adapter_in_model
 
     kinds = ("self", "cross") if settings.attention == "both" else (settings.attention,)
@@ -70,7 +74,7 @@ def build_tree(shared: DiT, settings: AdapterSettings, seed: int) -> DiT:
     with torch.inference_mode(False):
         for name, layer in adapted_layers(tree):
             speed_up(layer, name)
-        for name, parameter in adapter_parameters(tree).items():
+        for name, parameter in adapter_parameters(tree).items() if fill else ():
             module, _, leaf = name.rpartition(".")
             value = _initial_value(name, parameter, seed)
             _put(tree.get_submodule(module), leaf, nn.Parameter(value))
