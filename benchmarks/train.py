@@ -87,7 +87,7 @@ def our_step(shared: DiT, sample: TrainingSample, folder: Path, options: Options
 
 
 def peer_step(shared: DiT, sample: TrainingSample, options: Options) -> Callable[[], object]:
-    """A plain loop: peft's layers in diffusers' transformer, autocast for the adapters where the weights are bfloat16."""
+    """A plain loop: peft's layers in diffusers' transformer, autocast where the weights are bfloat16."""
     config = shared.config
     with torch.device("meta"):
         peer = AceStepTransformer1DModel(
