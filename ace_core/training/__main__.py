@@ -16,7 +16,7 @@ import torch
 
 from ..checkpoints.inspection import inspect_model
 from ..checkpoints.loading import FLOAT8, build_network
-from ..lora.saving import base_model_name
+from ..lora.saving import adapter_file, base_model_name
 from ..models.dit import DiT
 from .choosing import AUTO, plan_training
 from .config import TrainingConfig, read_config
@@ -70,7 +70,11 @@ def run(config: TrainingConfig, device: torch.device, workers: Workers) -> None:
         device_bytes=_device_bytes(device),
     )
     check_style(plan.task, config.style)
-    messages = StepMessages(plan.task)
+    target = adapter_file(config.output, config.style)
+    if target.exists():
+        raise ValueError(f"{target} is there already: choose another output")
+    state_file = plan.task.state_file(checkpoint_folder, config.model.name, dtype, workers)
+    messages = StepMessages(plan.task, workers)
 
     def say(text: str) -> None:
         if workers.leads:
@@ -87,13 +91,15 @@ def run(config: TrainingConfig, device: torch.device, workers: Workers) -> None:
         plan.task,
         device=device,
         dtype=dtype,
-        state_file=plan.task.state_file(checkpoint_folder, config.model.name, dtype, workers),
+        state_file=state_file,
         save_every=config.save_every,
         workers=workers,
         on_step=on_step,
     )
     if workers.leads:
         say(str(save_trained(config.output, trained, plan.task, config.style, dtype)))
+        state_file.unlink()
+        checkpoint_folder.rmdir()
 
 
 def _device_bytes(device: torch.device) -> int:

@@ -6,6 +6,7 @@ from collections import deque
 
 from .batches import batches_per_epoch
 from .trainer import StepReport, Task
+from .workers import ALONE, Workers
 
 _STEPS_SHOWN = 50
 
@@ -13,9 +14,10 @@ _STEPS_SHOWN = 50
 class StepMessages:
     """Lines like: step 120 of 500 (epoch 15.0), loss 0.4312 (last 50: 0.4520), 2.3 s a step, 14:34 left."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, workers: Workers = ALONE) -> None:
         settings = task.settings
-        self._steps_per_epoch = batches_per_epoch(task.lengths, settings.batch_size) / settings.accumulation
+        batches = settings.accumulation * workers.size
+        self._steps_per_epoch = batches_per_epoch(task.lengths, settings.batch_size) / batches
         self._losses: deque[float] = deque(maxlen=_STEPS_SHOWN)
         self._times: deque[float] = deque(maxlen=_STEPS_SHOWN)
 

@@ -229,7 +229,7 @@ class TrainingRun:
         if not (math.isfinite(report.loss) and math.isfinite(report.gradient)):
             raise ValueError(
                 f"training has diverged: in step {step + 1} the loss is {report.loss:g} and the gradient "
-                f"{report.gradient:g}. Choose a lower learning rate than {settings.learning_rate:g}, under another name"
+                f"{report.gradient:g}. Choose a lower learning rate than {settings.learning_rate:g}"
             )
         share = learning_rate_share(settings.optimizer, step, settings.steps, settings.warm_up)
         for group in self.optimizer.param_groups:

@@ -71,7 +71,8 @@ def predict_velocity(
             hidden = checkpoint(through, hidden, use_reentrant=False, preserve_rng_state=False)
         else:
             hidden = through(hidden)
-        hidden.register_hook(lambda _: check())  # type: ignore[no-untyped-call]
+        if hidden.requires_grad:
+            hidden.register_hook(lambda _: check())  # type: ignore[no-untyped-call]
     return tree.velocity(hidden, run.time_embeddings, noisy.shape[1])
 
 
