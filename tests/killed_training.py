@@ -1,7 +1,7 @@
 """A training run for a test to kill: python tests/killed_training.py FOLDER.
 
-Prints a line when it starts, and writes its adapters to FOLDER/trained.safetensors when it ends. Checkpoints are
-written slowly, in many pieces, so that a kill at a random moment often meets a half-written one.
+Prints a line before it writes a checkpoint, which takes `WRITING_SECONDS`, so that a kill soon afterwards meets a
+half-written one. Its adapters are in FOLDER/trained.safetensors when it ends.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from ace_core.training import checkpoints
 from ace_core.training.samples import read_manifest
 
 STEPS = 16
+PIECES = 8
+WRITING_SECONDS = 0.04
 
 
 def write_slowly(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -32,11 +34,14 @@ def write_slowly(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[st
     save_file(tensors, whole, metadata=metadata)
     content = whole.read_bytes()
     whole.unlink()
+    size = -(-len(content) // PIECES)
+    sys.stdout.write("writing\n")
+    sys.stdout.flush()
     with path.open("wb") as file:
-        for start in range(0, len(content), len(content) // 8 + 1):
-            file.write(content[start : start + len(content) // 8 + 1])
+        for start in range(0, len(content), size):
+            file.write(content[start : start + size])
             file.flush()
-            time.sleep(0.004)
+            time.sleep(WRITING_SECONDS / PIECES)
 
 
 def main() -> None:
@@ -45,8 +50,6 @@ def main() -> None:
     folder = Path(sys.argv[1])
     dit = random_weights(DiT(dit_config("2b"), ops=nn, device="meta"), seed=0)
     task = short_task(folder / "data", read_manifest(folder / "data"), short_settings(steps=STEPS, accumulation=1))
-    sys.stdout.write("started\n")
-    sys.stdout.flush()
     trained = run(dit, task, folder / "state.safetensors", save_every=1)
     save_file(tensors_of(trained.adapters), folder / "trained.safetensors")
 

@@ -10,14 +10,13 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
 
 import torch
+from torch import nn
 
 from ..checkpoints.inspection import inspect_model
-from ..checkpoints.loading import FLOAT8, build_network
+from ..checkpoints.loading import build_network
 from ..lora.saving import adapter_file, base_model_name
-from ..models.dit import DiT
 from .choosing import AUTO, plan_training
 from .config import TrainingConfig, read_config
 from .messages import StepMessages
@@ -54,10 +53,7 @@ def run(config: TrainingConfig, device: torch.device, workers: Workers) -> None:
     if kind is None:
         raise ValueError(f"{config.model} does not say whether it is turbo, base or sft: set variant in the config")
     checkpoint_folder = config.output.with_name(config.output.name + ".training")
-    network = cast("Any", torch.nn)
-    stored = dtype if files.dit.dtype in FLOAT8 else files.dit.dtype
-    shared: DiT = build_network(files.dit, ops=network, dtype=dtype if device.type == "cpu" else stored)
-    shared.to(device)
+    shared = build_network(files.dit, ops=nn, dtype=dtype).to(device)
     plan = plan_training(
         shared,
         config.data,

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
@@ -52,7 +53,15 @@ def build_tree(shared: DiT, settings: AdapterSettings, seed: int, *, fill: bool 
 
     Args:
         fill: whether adapters get their initial values; without, they take no memory.
+
+    Raises:
+        ValueError: peft is not installed.
     """
+    if find_spec("peft") is None:
+        raise ValueError(
+            "training needs the package peft, which is not installed: run 'python -m pip install peft' with the "
+            "Python of this program"
+        )
     from peft import LoKrConfig, LoraConfig, PeftConfig, inject_adapter_in_model
 
     kinds = ("self", "cross") if settings.attention == "both" else (settings.attention,)

@@ -123,6 +123,14 @@ def test_an_optimiser_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyP
         make_optimizer("prodigy", [nn.Parameter(torch.zeros(1))], 1.0, 0.0)
 
 
+def test_without_peft_the_user_is_told(
+    tmp_path: Path, dit: DiT, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ace_core.training.trees.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="training needs the package peft, which is not installed"):
+        plan(dit, tmp_path, manifest)
+
+
 def test_layers_are_recomputed_only_where_memory_asks_for_it(tmp_path: Path, dit: DiT) -> None:
     manifest = write_random_data(tmp_path, [3000])
     kept, recomputed = (
@@ -219,7 +227,7 @@ def test_the_estimate_is_what_pytorch_keeps(size: Any, kind: AdapterKind) -> Non
         example = Example(sample.latents, sample.source, sample.source, sample.packed, 0.5)
         found = kept_by_pytorch(tree, example, recompute=False)
         estimate = kept_numbers(config, frames, tokens, kind, recompute=False)
-        assert 0.8 * estimate <= found <= 1.02 * estimate
+        assert 0.83 * estimate <= found <= 1.02 * estimate
         one_layer = (estimate - kept_numbers(config, frames, tokens, kind, recompute=True)) // (layers - 1)
         waiting = kept_by_pytorch(tree, example, recompute=True)
         assert waiting + one_layer <= 1.1 * kept_numbers(config, frames, tokens, kind, recompute=True)

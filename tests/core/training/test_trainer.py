@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from killed_training import STEPS, WRITING_SECONDS
 from safetensors.torch import load_file
 from training_data import random_sample, write_data, write_random_data
 from training_runs import (
@@ -197,28 +197,26 @@ def test_a_checkpoint_that_is_broken_is_named(tmp_path: Path, dit: DiT, manifest
 
 @pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
-    """Killed without warning at random moments, most of them while a checkpoint is written."""
+    """Killed without warning, three times while it writes a checkpoint."""
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
         write_random_data(folder / "data")
     script = [sys.executable, str(ROOT / "tests" / "killed_training.py")]
     subprocess.run([*script, str(folders[0])], check=True, capture_output=True)
     generator = random.Random(0)
-    kills = 0
-    for _ in range(40):
-        process = subprocess.Popen([*script, str(folders[1])], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            process.wait(generator.uniform(0.1, 0.5) if kills < 4 else 60)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-        process.stdout.close()
-        if process.returncode == 0:
-            break
-    assert process.returncode == 0 and kills >= 3
+    steps = [0]
+    for _ in range(3):
+        with subprocess.Popen([*script, str(folders[1])], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(generator.randint(2, 4))]
+            time.sleep(generator.uniform(0, WRITING_SECONDS))
+            process.kill()
+        assert lines[-1] == b"writing\n", lines
+        state = load_state(folders[1] / "state.safetensors")
+        assert state is not None
+        steps.append(state.step)
+    assert list((folders[1]).glob("*.unfinished")) and steps == sorted(steps) and 0 < steps[-1] < STEPS
+    subprocess.run([*script, str(folders[1])], check=True, capture_output=True)
     whole, killed = (load_file(folder / "trained.safetensors") for folder in folders)
     assert whole.keys() == killed.keys()
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
