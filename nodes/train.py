@@ -46,7 +46,7 @@ from .types import (
 )
 
 ADAPTERS: dict[str, AdapterKind] = {"LoRA": "lora", "DoRA": "dora", "LoKr": "lokr"}
-STATE_FOLDER = "ace_composer/training"
+STATE_FOLDER = "ace_step_training_runs"
 SAMPLE_ENCODING = "flac 16 bit"
 SECONDS_BETWEEN_TEXTS = 0.5
 

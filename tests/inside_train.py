@@ -57,7 +57,7 @@ def train(model: Any, name: str, **changes: Any) -> tuple[Any, ...]:
 
 
 def states(name: str) -> list[Path]:
-    return sorted((output_folder() / "ace_composer" / "training" / name).glob("*"))
+    return sorted((output_folder() / "ace_step_training_runs" / name).glob("*"))
 
 
 # Cases

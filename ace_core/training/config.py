@@ -1,7 +1,7 @@
 """A training run without ComfyUI, described in a TOML file:
 
     model = "models/ace_step/acestep-v15-turbo"     # any published layout
-    data = "output/ace_composer/training/my_songs"  # what Preprocess wrote
+    data = "output/ace_step_training/my_songs"  # what Preprocess wrote
     output = "models/loras/my_style"                # without suffix; checkpoints go to my_style.training beside it
 
     [training]                                      # everything optional; see `choosing.Wishes`

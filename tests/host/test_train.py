@@ -207,7 +207,7 @@ def test_a_training_is_cancelled_and_goes_on(
     training_host: HostProcess, training_client: ComfyUIClient, models_directory: Path
 ) -> None:
     assert cancel(training_client, training_prompt(training_host, "api/part"), "train") <= MOST_LATE_REPORTS
-    states = training_host.base_directory / "output" / "ace_composer" / "training" / "api" / "part"
+    states = training_host.base_directory / "output" / "ace_step_training_runs" / "api" / "part"
     assert len(list(states.iterdir())) == 1
     loras = []
     for name in ("api/part", "api/whole"):
