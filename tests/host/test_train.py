@@ -1,7 +1,4 @@
-"""Training in a real ComfyUI: in its modules (tests/inside_train.py) and through its server.
-
-Preprocessed songs come from a node of the test's own: a tiny pack beside this one, which reads a folder.
-"""
+"""Training in a real ComfyUI: in its modules (tests/inside_train.py), and through its server from a folder of songs."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ import torch
 from comfyui_client import ComfyUIClient
 from host_process import HostProcess
 from safetensors.torch import load_file
+from song_folders import write_song
 from song_runs import (
     MOST_LATE_REPORTS,
     Prompt,
@@ -28,29 +26,10 @@ from song_runs import (
     text_of,
     with_nodes,
 )
-from training_data import write_random_data
 
 Report = dict[str, dict[str, Any]]
 STEPS = 40
-DATA_NODE = """
-import sys
-from pathlib import Path
-
-
-class TestTrainingData:
-    INPUT_TYPES = classmethod(lambda cls: {"required": {"folder": ("STRING", {})}})
-    RETURN_TYPES = ("ACE_TRAINING_DATA",)
-    FUNCTION = "read"
-    CATEGORY = "test"
-
-    def read(self, folder):
-        types = next(module for name, module in sys.modules.items() if name.endswith(".nodes.types"))
-        samples = next(module for name, module in sys.modules.items() if name.endswith("ace_core.training.samples"))
-        return (types.AceTrainingData(Path(folder), samples.read_manifest(Path(folder))),)
-
-
-NODE_CLASS_MAPPINGS = {"TestTrainingData": TestTrainingData}
-"""
+SONGS = "songs to learn"
 
 
 def case(report: Report, name: str) -> dict[str, Any]:
@@ -139,45 +118,40 @@ def test_what_cannot_be_trained_is_said(report: Report, attempt: str, said: str)
 
 
 @pytest.fixture(scope="module")
-def training_host(
-    comfyui_path: Path, models_directory: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[HostProcess]:
-    base = tmp_path_factory.mktemp("training_host")
-    pack = base / "custom_nodes" / "training_data_for_tests"
-    pack.mkdir(parents=True)
-    (pack / "__init__.py").write_text(DATA_NODE, encoding="ascii")
-    write_random_data(base / "data")
-    with HostProcess(comfyui_path, base, models=models_directory) as host:
-        yield host
+def songs(host: HostProcess, models_directory: Path) -> Iterator[Path]:
+    """A folder with two songs in the server's input folder; what is made of it is removed."""
+    folder = host.base_directory / "input" / SONGS
+    write_song(folder / "one.flac", pitch=200.0)
+    write_song(folder / "two.flac", pitch=300.0)
+    yield folder
+    shutil.rmtree(folder)
+    for made in ("ace_step_training", "ace_step_training_runs"):
+        shutil.rmtree(host.base_directory / "output" / made, ignore_errors=True)
     remove_loras(models_directory)
 
 
-@pytest.fixture
-def training_client(training_host: HostProcess) -> Iterator[ComfyUIClient]:
-    with ComfyUIClient(training_host.url) as client:
-        yield client
-
-
-def training_prompt(host: HostProcess, name: str) -> Prompt:
-    inputs = {"adapter": "LoRA", "preset": "auto", "rank": 4, "steps": STEPS, "learning_rate": 0.01, "seed": 1}
-    inputs |= {"sample_every": 0, "batch_size": 1, "accumulation": 1, "name": name}
+def training_prompt(name: str) -> Prompt:
+    dataset = {"folder": f"input/{SONGS}", "name": "", "activation_tag": "zukkel", "tag_position": "prepend"}
+    dataset |= {"genre_ratio": 0, "all_instrumental": True}
+    encoders = {"model": ["load", 0], "text_encoder": ["load", 1], "vae": ["load", 2]}
+    training = {"adapter": "LoRA", "preset": "auto", "rank": 4, "steps": STEPS, "learning_rate": 0.01, "seed": 1}
+    training |= {"sample_every": 0, "batch_size": 1, "accumulation": 1, "max_seconds": 3.0, "name": name}
     return {
         "load": song_prompt()["load"],
-        "data": {"class_type": "TestTrainingData", "inputs": {"folder": str(host.base_directory / "data")}},
+        "dataset": {"class_type": "AceComposerDataset", "inputs": dataset},
+        "data": {"class_type": "AceComposerPreprocess", "inputs": {"dataset": ["dataset", 0], **encoders}},
         "train": {
             "class_type": "AceComposerTrainLora",
-            "inputs": {**inputs, "model": ["load", 0], "data": ["data", 0]},
+            "inputs": {**training, "model": ["load", 0], "data": ["data", 0]},
         },
     }
 
 
-def test_before_and_after_in_one_prompt(
-    training_host: HostProcess, training_client: ComfyUIClient, models_directory: Path
-) -> None:
+def test_before_and_after_in_one_prompt(client: ComfyUIClient, songs: Path, models_directory: Path) -> None:
     """Sampled with the trained model and without; then the file with Load LoRA, and the model alone again."""
     alone = latent_prompt(song_prompt(sample={"seed": 3}))
-    base = latents_of(training_client, succeed(training_client, alone))
-    both = {**alone, **training_prompt(training_host, "api/one")}
+    base = latents_of(client, succeed(client, alone))
+    both = {**alone, **training_prompt("api/one")}
     after = {"model": ["train", 0]}
     both = with_nodes(
         both,
@@ -186,10 +160,10 @@ def test_before_and_after_in_one_prompt(
         curve=("SaveImage", {"images": ["train", 2], "filename_prefix": "curve"}),
     )
     events: list[dict[str, Any]] = []
-    run = observe(training_client, both, on_event=lambda event: events.append(dict(event)))
+    run = observe(client, both, on_event=lambda event: events.append(dict(event)))
     assert run.failure is None, run.failure
-    assert np.array_equal(latents_of(training_client, run), base)
-    trained = latents_of(training_client, run, "after_latents")
+    assert np.array_equal(latents_of(client, run), base)
+    trained = latents_of(client, run, "after_latents")
     assert np.abs(trained - base).max() > 0.1
     assert run.entry["outputs"]["curve"]["images"]
     reports = [
@@ -200,18 +174,18 @@ def test_before_and_after_in_one_prompt(
     assert (models_directory / "loras" / lora).is_file()
     loaded = with_nodes(alone, lora=("AceComposerLoadLora", {"model": ["load", 0], "lora": lora, "strength": 1.0}))
     loaded["sample"]["inputs"]["model"] = ["lora", 0]
-    assert np.array_equal(latents_of(training_client, succeed(training_client, loaded)), trained)
+    assert np.array_equal(latents_of(client, succeed(client, loaded)), trained)
 
 
 def test_a_training_is_cancelled_and_goes_on(
-    training_host: HostProcess, training_client: ComfyUIClient, models_directory: Path
+    host: HostProcess, client: ComfyUIClient, songs: Path, models_directory: Path
 ) -> None:
-    assert cancel(training_client, training_prompt(training_host, "api/part"), "train") <= MOST_LATE_REPORTS
-    states = training_host.base_directory / "output" / "ace_step_training_runs" / "api" / "part"
+    assert cancel(client, training_prompt("api/part"), "train") <= MOST_LATE_REPORTS
+    states = host.base_directory / "output" / "ace_step_training_runs" / "api" / "part"
     assert len(list(states.iterdir())) == 1
     loras = []
     for name in ("api/part", "api/whole"):
-        run = succeed(training_client, training_prompt(training_host, name))
+        run = succeed(client, training_prompt(name))
         loras.append(load_file(models_directory / text_of(run, "train").splitlines()[0]))
     assert list(states.iterdir()) == []
     part, whole = loras
