@@ -38,14 +38,19 @@ def case(report: Report, name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def loras(models_directory: Path) -> Iterator[Path]:
+    """`models/loras`; what these tests train is removed from it."""
+    folder = models_directory / "loras"
+    before = {*folder.iterdir()}
+    yield folder
+    for path in {*folder.iterdir()} - before:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 @pytest.fixture(scope="module")
-def report(run_inside: Callable[[str], Report], models_directory: Path) -> Iterator[Report]:
-    yield run_inside("inside_train.py")
-    remove_loras(models_directory)
-
-
-def remove_loras(models_directory: Path) -> None:
-    shutil.rmtree(models_directory / "loras", ignore_errors=True)
+def report(run_inside: Callable[[str], Report]) -> Report:
+    return run_inside("inside_train.py")
 
 
 def test_training_leaves_a_lora_a_curve_and_songs(report: Report) -> None:
@@ -118,7 +123,7 @@ def test_what_cannot_be_trained_is_said(report: Report, attempt: str, said: str)
 
 
 @pytest.fixture(scope="module")
-def songs(host: HostProcess, models_directory: Path) -> Iterator[Path]:
+def songs(host: HostProcess) -> Iterator[Path]:
     """A folder with two songs in the server's input folder; what is made of it is removed."""
     folder = host.base_directory / "input" / SONGS
     write_song(folder / "one.flac", pitch=200.0)
@@ -127,7 +132,6 @@ def songs(host: HostProcess, models_directory: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
     for made in ("ace_step_training", "ace_step_training_runs"):
         shutil.rmtree(host.base_directory / "output" / made, ignore_errors=True)
-    remove_loras(models_directory)
 
 
 def training_prompt(name: str) -> Prompt:
@@ -147,7 +151,7 @@ def training_prompt(name: str) -> Prompt:
     }
 
 
-def test_before_and_after_in_one_prompt(client: ComfyUIClient, songs: Path, models_directory: Path) -> None:
+def test_before_and_after_in_one_prompt(client: ComfyUIClient, songs: Path, loras: Path) -> None:
     """Sampled with the trained model and without; then the file with Load LoRA, and the model alone again."""
     alone = latent_prompt(song_prompt(sample={"seed": 3}))
     base = latents_of(client, succeed(client, alone))
@@ -171,23 +175,23 @@ def test_before_and_after_in_one_prompt(client: ComfyUIClient, songs: Path, mode
     ]
     assert reports and reports[-1] == STEPS and reports == sorted(reports)
     lora = text_of(run, "train").splitlines()[0].removeprefix("loras/")
-    assert (models_directory / "loras" / lora).is_file()
+    assert (loras / lora).is_file()
     loaded = with_nodes(alone, lora=("AceComposerLoadLora", {"model": ["load", 0], "lora": lora, "strength": 1.0}))
     loaded["sample"]["inputs"]["model"] = ["lora", 0]
     assert np.array_equal(latents_of(client, succeed(client, loaded)), trained)
 
 
 def test_a_training_is_cancelled_and_goes_on(
-    host: HostProcess, client: ComfyUIClient, songs: Path, models_directory: Path
+    host: HostProcess, client: ComfyUIClient, songs: Path, loras: Path
 ) -> None:
     assert cancel(client, training_prompt("api/part"), "train") <= MOST_LATE_REPORTS
     states = host.base_directory / "output" / "ace_step_training_runs" / "api" / "part"
     assert len(list(states.iterdir())) == 1
-    loras = []
+    trained = []
     for name in ("api/part", "api/whole"):
         run = succeed(client, training_prompt(name))
-        loras.append(load_file(models_directory / text_of(run, "train").splitlines()[0]))
+        trained.append(load_file(loras.parent / text_of(run, "train").splitlines()[0]))
     assert list(states.iterdir()) == []
-    part, whole = loras
+    part, whole = trained
     assert part.keys() == whole.keys()
     assert all(torch.equal(part[name], whole[name]) for name in whole)
