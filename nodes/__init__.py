@@ -27,6 +27,7 @@ from .save_song import AceComposerSaveSong
 from .score import AceComposerBestOfN, AceComposerScore
 from .stems import AceComposerMix, AceComposerPickStem
 from .tracks import AceComposerComplete, AceComposerExtract, AceComposerLego, AceComposerVocalToBacking
+from .train import AceComposerTrainLora
 from .write import AceComposerRewrite, AceComposerWriteSong
 
 
@@ -73,4 +74,5 @@ class AceComposerExtension(ComfyExtension):
             AceComposerPreprocess,
             AceComposerSaveSong,
             AceComposerLoadSong,
+            AceComposerTrainLora,
         ]

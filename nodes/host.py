@@ -299,17 +299,23 @@ def make_room(device: torch.device, memory_bytes: int) -> None:
     comfy.model_management.free_memory(memory_bytes, device)
 
 
-def load(model_patcher: Any, memory_bytes: int = 0) -> tuple[Any, torch.device]:
+def load(model_patcher: Any, memory_bytes: int = 0, *, whole: bool = False) -> tuple[Any, torch.device]:
     """Bring a network onto its device, evicting others as needed.
 
     Args:
         memory_bytes: what the work will need above the weights.
+        whole: all of it, even where the host would rather stream a part.
 
     Returns:
         The network and the device to run it on.
     """
-    comfy.model_management.load_models_gpu([model_patcher], memory_required=memory_bytes)
+    comfy.model_management.load_models_gpu([model_patcher], memory_required=memory_bytes, force_full_load=whole)
     return model_patcher.model, model_patcher.load_device
+
+
+def give_memory_back() -> None:
+    """Return memory that nothing uses any more to the device; for after a big piece of work."""
+    comfy.model_management.soft_empty_cache()
 
 
 def total_memory_bytes(model_patcher: Any) -> int:
@@ -404,6 +410,19 @@ def graph_to_save(hidden: Any) -> tuple[object, object]:
     return (hidden.extra_pnginfo or {}).get("workflow"), hidden.prompt
 
 
+def output_path(name: str) -> Path:
+    """Absolute path of a folder below the output folder, whether it exists or not.
+
+    Raises:
+        ValueError: the name leads out of the output folder.
+    """
+    root = Path(os.path.abspath(folder_paths.get_output_directory()))
+    path = Path(os.path.abspath(root / name))
+    if not path.is_relative_to(root):
+        raise ValueError(f"the name {name!r} leads out of {root}; choose one below it")
+    return path
+
+
 def new_model_name(folder: str, prefix: str) -> tuple[Path, str]:
     """A name for a new file or folder below one of the host's model folders, without suffix; its place is made.
 
@@ -437,6 +456,16 @@ def progress() -> Progress:
 def unconnected(name: str) -> Any:
     """What an output gives whose input has nothing on it: an error for whoever uses it, and nothing for others."""
     return ExecutionBlocker(f"connect {name} to this node's input first: its output has nothing to give")
+
+
+def check_cancelled() -> None:
+    """Raise what ends the running node, if the user has cancelled it."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def nothing() -> ExecutionBlocker:
+    """What a node gives out where there is nothing: nodes behind it do not run."""
+    return ExecutionBlocker(None)
 
 
 def show_text(node_id: str | None, text: str) -> None:

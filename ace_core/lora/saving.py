@@ -63,7 +63,7 @@ def save_adapter(
     Raises:
         FileExistsError: something is there already. ValueError: LoHa or LoKr in peft's style.
     """
-    file = path / PEFT_WEIGHTS if style == "peft" else path.with_name(path.name + ".safetensors")
+    file = adapter_file(path, style)
     if file.exists():
         raise FileExistsError(f"{file} is there already; choose another name")
     ranks = {str(adapter_rank(adapter)) for adapter in adapters.values()}
@@ -77,6 +77,11 @@ def save_adapter(
         tensors = comfyui_tensors(adapters, dtype)
     write_whole(file, lambda unfinished: save_file(tensors, unfinished, metadata=header))
     return file
+
+
+def adapter_file(path: Path, style: AdapterStyle) -> Path:
+    """Where `save_adapter` puts the weights."""
+    return path / PEFT_WEIGHTS if style == "peft" else path.with_name(path.name + ".safetensors")
 
 
 def adapter_rank(adapter: Adapter) -> int | None:

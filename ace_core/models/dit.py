@@ -295,20 +295,18 @@ class DiT(nn.Module):
             The conditional velocity [B, T, 64] and the unconditional one, or None.
         """
         frames = x.shape[1]
-        hidden = self._patches(x, context, run.time_embeddings.dtype)
+        hidden = self.patches(x, context, run.time_embeddings.dtype)
         modulation = run.modulations[step : step + 1]
 
         for index, layer in enumerate(self._layers()):
             rows = layer.modulation_rows(modulation)
-            hidden = layer.attend_to_self(hidden, rows[:3], run, self._window(index))
+            hidden = layer.attend_to_self(hidden, rows[:3], run, self.window(index))
             if index == 0 and guided:
                 hidden = hidden.repeat(2, 1, 1)
             hidden = layer.attend_to_conditions(hidden, run, index)
             hidden = layer.feed_forward(hidden, rows[3:])
 
-        shift, scale = (self.scale_shift_table.to(modulation) + run.time_embeddings[step]).chunk(2, dim=1)
-        hidden = torch.addcmul(shift, self.norm_out(hidden), 1 + scale)
-        velocity = self.proj_out(hidden.transpose(1, 2)).transpose(1, 2)[:, :frames]
+        velocity = self.velocity(hidden, run.time_embeddings[step : step + 1], frames)
         if not guided:
             return velocity, None
         conditional, unconditional = velocity.chunk(2)
@@ -330,26 +328,38 @@ class DiT(nn.Module):
         Yields:
             The softmax over all conditions, its rows `tokens` [tokens, ceil(T / 2)], float32.
         """
-        hidden = self._patches(x, context, run.time_embeddings.dtype)
+        hidden = self.patches(x, context, run.time_embeddings.dtype)
         modulation = run.modulations[step : step + 1]
         wanted = dict(heads)
         last_layer = heads[-1].layer
         for index, layer in enumerate(self._layers()):
             rows = layer.modulation_rows(modulation)
-            hidden = layer.attend_to_self(hidden, rows[:3], run, self._window(index))
+            hidden = layer.attend_to_self(hidden, rows[:3], run, self.window(index))
             if index in wanted:
                 yield from layer.attention_weights(hidden, run.conditions[index].key, wanted[index], tokens)
             if index == last_layer:
                 return
             hidden = layer.feed_forward(layer.attend_to_conditions(hidden, run, index), rows[3:])
 
-    def _patches(self, x: Tensor, context: Tensor, dtype: torch.dtype) -> Tensor:
+    def patches(self, x: Tensor, context: Tensor, dtype: torch.dtype) -> Tensor:
         """Input [B, ceil(T / 2), hidden] of the first layer."""
         frames = torch.cat((context.to(dtype), x.to(dtype)), dim=-1)
         frames = F.pad(frames, (0, 0, 0, -x.shape[1] % self.config.patch_size)).transpose(1, 2)
         patches: Tensor = self.proj_in(frames)
-        return patches.transpose(1, 2)
+        return patches.transpose(1, 2).contiguous()  # elementwise operations would keep the other layout to the end
 
-    def _window(self, layer: int) -> int | None:
+    def velocity(self, hidden: Tensor, time_embeddings: Tensor, frames: int) -> Tensor:
+        """Velocity [B, T, 64] from the output of the last layer.
+
+        Args:
+            time_embeddings: of each item [B, hidden], or of all [1, hidden].
+        """
+        table = self.scale_shift_table.to(time_embeddings) + time_embeddings[:, None]
+        shift, scale = table.chunk(2, dim=1)
+        hidden = torch.addcmul(shift, self.norm_out(hidden), 1 + scale)
+        velocity: Tensor = self.proj_out(hidden.transpose(1, 2)).transpose(1, 2)
+        return velocity[:, :frames]
+
+    def window(self, layer: int) -> int | None:
         """How far self-attention sees in a layer, None for everything."""
         return self.config.sliding_window if layer % 2 == 0 else None

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +50,50 @@ def rotary_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dt
 
 def rotate(x: Tensor, rotary: Rotary) -> Tensor:
     """Apply rotate-half positions to x [B, H, S, D]."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.addcmul(x * rotary.cos, torch.cat((-second, first), dim=-1), rotary.sin)
+    if x.requires_grad:
+        return cast("Tensor", _Rotated.apply(x, rotary))  # type: ignore[no-untyped-call]
+    return _rotated(x, rotary, 1)
+
+
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up; keeps nothing else for the backward pass."""
+    if gate.requires_grad:
+        return cast("Tensor", _Gated.apply(gate, up))  # type: ignore[no-untyped-call]
+    return F.silu(gate).mul_(up)
+
+
+def _rotated(x: Tensor, rotary: Rotary, direction: int) -> Tensor:
+    half = x.shape[-1] // 2
+    out = x * rotary.cos
+    out[..., :half].addcmul_(x[..., half:], rotary.sin[..., :half], value=-direction)
+    out[..., half:].addcmul_(x[..., :half], rotary.sin[..., half:], value=direction)
+    return out
+
+
+class _Rotated(torch.autograd.Function):
+    """The gradient of a rotation is turned the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rotary: Rotary) -> Tensor:
+        ctx.rotary = rotary
+        return _rotated(x, rotary, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _rotated(gradient, ctx.rotary, -1), None
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        up_gradient = F.silu(gate).mul_(gradient)
+        return torch.ops.aten.silu_backward(gradient * up, gate), up_gradient
 
 
 def blocked_value(dtype: torch.dtype) -> float:
@@ -194,7 +236,7 @@ class SwiGLU(nn.Module):
         self.down_proj = ops.Linear(intermediate_size, hidden_size, bias=False, dtype=dtype, device=device)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        out: Tensor = self.down_proj(gated(self.gate_proj(x), self.up_proj(x)))
         return out
 
 

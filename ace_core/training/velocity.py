@@ -1,0 +1,85 @@
+"""The forward pass of training: noisy latents of a batch to their velocities, and the loss against noise - data.
+
+Items of a batch share their length and have noise levels of their own. Everything before the first adapter is computed
+without a graph, because nothing there requires a gradient.
+
+Traps:
+- With recomputation, a layer keeps its input only and runs again in the backward pass. Nothing in it draws from the
+  global random numbers (see `SeededDropout`), so their state is not saved for it.
+- `check` is called at every layer, forward, recomputed and backward: the exception it raises ends a step at once,
+  however long a step takes, and before any weight has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ..models.dit import DiT, DiTLayer, DiTRun
+from ..models.layers import AttentionFunction
+from .batches import Example
+
+Check = Callable[[], None]
+
+
+def batch_losses(
+    tree: DiT,
+    examples: Sequence[Example],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: AttentionFunction,
+    recompute: bool,
+    check: Check,
+) -> Tensor:
+    """Mean square error [B] of each example's velocity, float32."""
+    latents, noise, source = (
+        torch.stack([getattr(example, name) for example in examples]).to(device)
+        for name in ("latents", "noise", "source")
+    )
+    levels = torch.tensor([example.level for example in examples], device=device)[:, None, None]
+    noisy = levels * noise + (1 - levels) * latents
+    context = torch.cat((source, torch.ones_like(source)), dim=-1)
+    null_condition = tree.null_condition_emb[0]
+    conditions = [
+        (null_condition if example.packed is None else example.packed).to(device, dtype) for example in examples
+    ]
+    thousandths = [1000 * example.level for example in examples]
+    run = tree.prepare(conditions, thousandths, latents.shape[1], guided=False, attention=attention)
+    velocity = predict_velocity(tree, noisy, context, run, recompute=recompute, check=check)
+    return (velocity.float() - (noise - latents)).square().mean(dim=(1, 2))
+
+
+def predict_velocity(
+    tree: DiT, noisy: Tensor, context: Tensor, run: DiTRun, *, recompute: bool, check: Check
+) -> Tensor:
+    """Velocity [B, T, 64] of noisy latents, each at its own level.
+
+    Args:
+        context: source latents and generation mask [B, T, 128].
+        run: prepared with one time step an item.
+    """
+    hidden = tree.patches(noisy, context, run.time_embeddings.dtype)
+    for index, layer in enumerate(cast("Sequence[DiTLayer]", tree.layers)):
+        through = partial(_through_layer, layer, run, index, tree.window(index), check)
+        if recompute:
+            hidden = checkpoint(through, hidden, use_reentrant=False, preserve_rng_state=False)
+        else:
+            hidden = through(hidden)
+        if hidden.requires_grad:
+            hidden.register_hook(lambda _: check())  # type: ignore[no-untyped-call]
+    return tree.velocity(hidden, run.time_embeddings, noisy.shape[1])
+
+
+def _through_layer(
+    layer: DiTLayer, run: DiTRun, index: int, window: int | None, check: Check, hidden: Tensor
+) -> Tensor:
+    check()
+    rows = layer.modulation_rows(run.modulations)
+    hidden = layer.attend_to_self(hidden, rows[:3], run, window)
+    return layer.feed_forward(layer.attend_to_conditions(hidden, run, index), rows[3:])
