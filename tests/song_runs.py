@@ -63,6 +63,13 @@ SONG_NODES = {
     "save_song": "AceComposerSaveSong",
     "lora": "AceComposerLoadLora",
 }
+TRAINING_NODES = {
+    "dataset": "AceComposerDataset",
+    "label": "AceComposerLabelDataset",
+    "preprocess": "AceComposerPreprocess",
+    "train": "AceComposerTrainLora",
+    "picture": "PreviewImage",
+}
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -101,7 +108,7 @@ def published_prompt(workflow: str, **changes: Mapping[str, Any]) -> Prompt:
     Of several nodes of a class, the first has the plain name, the next ones are ``lego_2``, ``lego_3``, ...
     """
     published = json.loads((API_WORKFLOWS / f"{workflow}.json").read_text(encoding="utf-8"))
-    known = NODES | PLANNER_NODES | EDITING_NODES | LISTENING_NODES | SONG_NODES
+    known = NODES | PLANNER_NODES | EDITING_NODES | LISTENING_NODES | SONG_NODES | TRAINING_NODES
     names_of_classes = {kind: name for name, kind in known.items()}
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()

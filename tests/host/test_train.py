@@ -18,10 +18,13 @@ from song_runs import (
     MOST_LATE_REPORTS,
     Prompt,
     cancel,
+    decode_sound,
     latent_prompt,
     latents_of,
     observe,
+    published_prompt,
     song_prompt,
+    sounds,
     succeed,
     text_of,
     with_nodes,
@@ -195,3 +198,26 @@ def test_a_training_is_cancelled_and_goes_on(
     part, whole = trained
     assert part.keys() == whole.keys()
     assert all(torch.equal(part[name], whole[name]) for name in whole)
+
+
+def test_the_workflow_labels_prepares_trains_and_renders_before_and_after(
+    host: HostProcess, client: ComfyUIClient, songs: Path, loras: Path
+) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "dataset": {"folder": f"input/{SONGS}", "name": "workflow"},
+        "label": {"seed": 2},
+        "blueprint": {"duration_seconds": 10.0},
+        "train": {"name": "workflow/style", "rank": 4, "steps": STEPS, "learning_rate": 0.01, "sample_every": STEPS},
+    }
+    run = succeed(client, published_prompt("train_lora", **changes))
+    (before,), (after,) = sounds(client, run), sounds(client, run, "save_2")
+    assert np.abs(before.waveform - after.waveform).max() > 0.01
+    assert text_of(run, "label").startswith("output/ace_step_datasets/workflow.json\nlistened to 2 of 2 songs")
+    assert "encoded 2 recordings and 2 texts" in text_of(run, "preprocess")
+    assert text_of(run, "train").startswith("loras/workflow/style_00001_.safetensors\n40 steps, loss ")
+    assert run.entry["outputs"]["picture"]["images"]
+    (sample,) = run.entry["outputs"]["train"]["audio"]
+    assert np.abs(decode_sound(client.view(sample)).waveform).max() > 0.01
+    again = succeed(client, published_prompt("train_lora", **changes))
+    assert again.executed == []
+    (host.base_directory / "output" / "ace_step_datasets" / "workflow.json").unlink()
