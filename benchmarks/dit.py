@@ -26,7 +26,7 @@ from ace_core.audio import latent_frames
 from ace_core.models.dit import DiT, DiTConfig
 from automation.host_process import find_comfyui
 from tests.inside_comfyui import pack_module, start_comfyui
-from tests.networks import peer_state
+from tests.networks import diffusers_dit
 
 from .common import Options, PeakMemory, Result, interleaved_medians, parse_options, report, timed
 
@@ -61,12 +61,7 @@ def build_both(dtype: torch.dtype, device: torch.device) -> tuple[DiT, AceStepTr
         for name, parameter in ours.named_parameters()
     }
     ours.load_state_dict(weights, assign=True)
-    with torch.device("meta"):
-        peer = AceStepTransformer1DModel()
-    peer_weights = peer_state(ours)
-    del peer_weights["null_condition_emb"]
-    peer.load_state_dict(peer_weights, assign=True)
-    return ours.eval(), peer.eval()
+    return ours.eval(), diffusers_dit(ours)
 
 
 def with_loras(patcher: Any) -> Any:

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
 from peft import LoKrConfig, LoraConfig, PeftConfig, get_peft_model
 from torch import nn
 from torch.nn import functional as F
@@ -29,7 +28,7 @@ from ace_core.training.settings import TrainingSettings
 from ace_core.training.trainer import TrainingRun, plan_task
 from ace_core.training.trees import AdapterKind, AdapterSettings, build_tree, lend_weights
 from ace_core.training.workers import ALONE
-from tests.networks import peer_state, random_weights
+from tests.networks import diffusers_dit, random_weights
 
 from .common import Options, PeakMemory, Result, interleaved_medians, parse_options, report
 
@@ -89,21 +88,7 @@ def our_step(shared: DiT, sample: TrainingSample, folder: Path, options: Options
 
 def peer_step(shared: DiT, sample: TrainingSample, options: Options) -> Callable[[], object]:
     """A plain loop: peft's layers in diffusers' transformer, autocast where the weights are bfloat16."""
-    config = shared.config
-    with torch.device("meta"):
-        peer = AceStepTransformer1DModel(
-            hidden_size=config.hidden_size,
-            intermediate_size=config.intermediate_size,
-            num_hidden_layers=config.num_layers,
-            num_attention_heads=config.num_heads,
-            num_key_value_heads=config.num_kv_heads,
-            head_dim=config.head_dim,
-            encoder_hidden_size=config.condition_size,
-            sliding_window=config.sliding_window,
-        )
-    weights = peer_state(shared)
-    del weights["null_condition_emb"]
-    peer.load_state_dict(weights, assign=True)
+    peer = diffusers_dit(shared)
     peer.to(options.device)
     if options.case == "recompute":
         peer.enable_gradient_checkpointing()

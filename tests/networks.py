@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ace_core.models.dit import DiT
 from ace_core.models.layers import EncoderConfig
+
+if TYPE_CHECKING:
+    from diffusers import AceStepTransformer1DModel
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -76,6 +79,28 @@ def peer_state(network: nn.Module) -> dict[str, Tensor]:
             name = name.replace(old, new)
         weights[name] = tensor
     return weights
+
+
+def diffusers_dit(dit: DiT) -> AceStepTransformer1DModel:
+    """diffusers' transformer over the very weights of one of our decoders."""
+    from diffusers import AceStepTransformer1DModel  # heavy, and the small checkpoints do without
+
+    config = dit.config
+    with torch.device("meta"):
+        peer = AceStepTransformer1DModel(
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            num_key_value_heads=config.num_kv_heads,
+            head_dim=config.head_dim,
+            encoder_hidden_size=config.condition_size,
+            sliding_window=config.sliding_window,
+        )
+    weights = peer_state(dit)
+    del weights["null_condition_emb"]
+    peer.load_state_dict(weights, assign=True)
+    return peer.eval()
 
 
 def relative_error(a: Tensor, b: Tensor) -> float:

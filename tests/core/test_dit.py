@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
-from networks import peer_state, random_weights, relative_error
+from networks import diffusers_dit, random_weights, relative_error
 from torch import Tensor, nn
 
 from ace_core.models.dit import DiT, DiTConfig
@@ -49,24 +48,6 @@ def build(config: DiTConfig, seed: int) -> DiT:
     return random_weights(DiT(config, ops=nn, device="meta"), seed)
 
 
-def build_peer(config: DiTConfig, ours: DiT) -> AceStepTransformer1DModel:
-    with torch.device("meta"):
-        peer = AceStepTransformer1DModel(
-            hidden_size=config.hidden_size,
-            intermediate_size=config.intermediate_size,
-            num_hidden_layers=config.num_layers,
-            num_attention_heads=config.num_heads,
-            num_key_value_heads=config.num_kv_heads,
-            head_dim=config.head_dim,
-            encoder_hidden_size=config.condition_size,
-            sliding_window=config.sliding_window,
-        )
-    weights = peer_state(ours)
-    del weights["null_condition_emb"]
-    peer.load_state_dict(weights, assign=True)
-    return peer.eval()
-
-
 class Inputs(NamedTuple):
     """Noisy latents [B, T, 64], their context [B, T, 128], conditions [B, L, condition_size]."""
 
@@ -94,7 +75,7 @@ def test_forward_equals_diffusers(seed: int, batch: int, frames: int, t: float) 
     time = torch.full((batch,), t)
 
     ours, _ = velocity(dit, x, context, list(conditions), t)
-    theirs = build_peer(SMALL, dit)(x, time, time, conditions, context, return_dict=False)[0]
+    theirs = diffusers_dit(dit)(x, time, time, conditions, context, return_dict=False)[0]
 
     assert ours.shape == (batch, frames, 64)
     assert relative_error(ours, theirs) <= 1e-4
@@ -105,7 +86,7 @@ def test_null_velocity_equals_diffusers_with_repeated_null_rows() -> None:
     dit = build(SMALL, 3)
     x, context, conditions = random_inputs(SMALL, 3, batch=2, frames=143, tokens=40)
     time = torch.full((2,), 0.4)
-    peer = build_peer(SMALL, dit)
+    peer = diffusers_dit(dit)
 
     conditional, unconditional = velocity(dit, x, context, list(conditions), 0.4, guided=True)
     assert unconditional is not None
@@ -125,7 +106,7 @@ def test_xl_at_full_width_equals_diffusers() -> None:
     time = torch.full((1,), 0.9)
 
     ours, _ = velocity(dit, x, context, list(conditions), 0.9)
-    theirs = build_peer(XL_FOUR_LAYERS, dit)(x, time, time, conditions, context, return_dict=False)[0]
+    theirs = diffusers_dit(dit)(x, time, time, conditions, context, return_dict=False)[0]
 
     assert relative_error(ours, theirs) <= 1e-4
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
-from networks import peer_state, random_weights
+from networks import diffusers_dit, random_weights
 from numpy.typing import NDArray
 from planted_lyrics import CONFIG, PlantedDiT, song_of
 from safetensors.torch import load_file, save_file
@@ -50,20 +49,7 @@ def extract(dit: DiT, frames: int, *, level: float = 0.125, **how: object) -> li
 def diffusers_heads(dit: DiT, frames: int, level: float) -> dict[tuple[int, int], Tensor]:
     """All cross-attention matrices [Lc, S] of the same pass, from what diffusers' attention multiplies."""
     config = dit.config
-    with torch.device("meta"):
-        peer = AceStepTransformer1DModel(
-            hidden_size=config.hidden_size,
-            intermediate_size=config.intermediate_size,
-            num_hidden_layers=config.num_layers,
-            num_attention_heads=config.num_heads,
-            num_key_value_heads=config.num_kv_heads,
-            head_dim=config.head_dim,
-            encoder_hidden_size=config.condition_size,
-            sliding_window=config.sliding_window,
-        )
-    weights = peer_state(dit)
-    del weights["null_condition_emb"]
-    peer.load_state_dict(weights, assign=True)
+    peer = diffusers_dit(dit)
     caught: dict[tuple[int, str], Tensor] = {}
     for index, layer in enumerate(peer.layers):
         for name in ("norm_q", "norm_k"):

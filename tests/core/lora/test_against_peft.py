@@ -12,7 +12,7 @@ from adapter_files import attention_shapes, random_lora, write_diffusers_file, w
 from diffusers.loaders import AceStepLoraLoaderMixin
 from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
 from diffusers.training_utils import _collate_lora_metadata
-from networks import PEER_NAMES, peer_state
+from networks import PEER_NAMES, diffusers_dit
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
@@ -111,21 +111,7 @@ def test_a_folder_saved_here_is_read_by_peft(
 
 @pytest.fixture
 def peer(dit: DiT) -> AceStepTransformer1DModel:
-    config = dit.config
-    model = AceStepTransformer1DModel(
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_heads,
-        num_key_value_heads=config.num_kv_heads,
-        head_dim=config.head_dim,
-        encoder_hidden_size=config.condition_size,
-        sliding_window=config.sliding_window,
-    )
-    state = peer_state(dit)
-    del state["null_condition_emb"]
-    model.load_state_dict(state)
-    return model.eval()
+    return copy.deepcopy(diffusers_dit(dit))  # adapters are put into it
 
 
 def peer_changes(peer: AceStepTransformer1DModel, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
-from networks import PEER_NAMES, peer_state
+from networks import PEER_NAMES, diffusers_dit
 from peft import LoKrConfig, LoraConfig, inject_adapter_in_model
 from torch.nn import functional as F
 from training_data import random_sample
@@ -23,20 +25,7 @@ TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 def peer_of(dit: DiT, kind: AdapterKind, tree: DiT) -> AceStepTransformer1DModel:
     """diffusers' transformer with the weights of `dit` and the adapters of `tree`."""
-    config = dit.config
-    peer = AceStepTransformer1DModel(
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_heads,
-        num_key_value_heads=config.num_kv_heads,
-        head_dim=config.head_dim,
-        encoder_hidden_size=config.condition_size,
-        sliding_window=config.sliding_window,
-    )
-    state = peer_state(dit)
-    del state["null_condition_emb"]
-    peer.load_state_dict(state)
+    peer = copy.deepcopy(diffusers_dit(dit))
     if kind == "lokr":
         inject_adapter_in_model(LoKrConfig(r=4, alpha=8, target_modules=TARGETS), peer)
     else:
