@@ -48,7 +48,7 @@ PYTEST = ("-m", "pytest")
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {  # step -> commands of the virtual environment's Python
     "lint": (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", ".")),
     "types": (("-m", "mypy"),),
-    "unit": ((*PYTEST, "-m", "not host and not browser and not gpu"),),
+    "unit": ((*PYTEST, "-n", "2", "--dist", "worksteal", "-m", "not host and not browser and not gpu"),),
     "host": ((*PYTEST, "-m", "host and not gpu"),),
     "browser": ((*PYTEST, "-m", "browser"),),
     "gpu": ((*PYTEST, "-m", "gpu"),),

@@ -18,6 +18,8 @@ from host_process import HostProcess, find_comfyui, link_directory
 # PyTorch's threads, here and in every server the tests start, sleep while they wait for one another. Spinning, as they
 # do otherwise, makes small networks four times slower as soon as another program uses one of two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes: a thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = ("host", "browser", "gpu")
