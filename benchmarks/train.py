@@ -13,6 +13,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ace_core.audio import latent_frames
-from ace_core.models.dit import DiT, DiTConfig
+from ace_core.models.dit import DiT
 from ace_core.models.layers import scaled_dot_product_attention
 from ace_core.training.samples import Manifest, SampleEntry, TrainingSample, write_sample
 from ace_core.training.settings import TrainingSettings
@@ -31,21 +32,16 @@ from ace_core.training.workers import ALONE
 from tests.networks import diffusers_dit, random_weights
 
 from .common import Options, PeakMemory, Result, interleaved_medians, parse_options, report
+from .dit import PUBLISHED_2B
 
-HALF_2B = DiTConfig(
+HALF_2B = replace(
+    PUBLISHED_2B,
     hidden_size=1024,
     intermediate_size=3072,
     num_layers=8,
     num_heads=8,
     num_kv_heads=4,
-    head_dim=128,
     condition_size=1024,
-    in_channels=192,
-    latent_channels=64,
-    patch_size=2,
-    sliding_window=128,
-    rope_theta=1e6,
-    rms_norm_eps=1e-6,
 )
 DURATION_SECONDS = 60
 CONDITION_TOKENS = 300

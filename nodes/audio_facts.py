@@ -18,6 +18,7 @@ from ..ace_core.analysis.audio_facts import (
 )
 from ..ace_core.analysis.pictures import spectrogram_picture, waveform_picture
 from ..ace_core.audio import SAMPLE_RATE, validate_waveform
+from ..ace_core.blueprint import Blueprint
 from . import _compat as compat
 from . import host
 from .sources import one_for_each
@@ -55,11 +56,8 @@ class AceComposerAudioFacts(io.ComfyNode):
         rate = SAMPLE_RATE if audio is None else audio["sample_rate"]
         waveforms = validate_waveform(None if audio is None else audio["waveform"], rate)
         facts = measure_audio(waveforms, rate, on_progress=host.progress())
-        plans = [] if blueprint is None else one_for_each(blueprint, len(facts), "blueprints")
-        comparisons = (
-            [compare_with_plan(*item) for item in zip(facts, plans, strict=True)] if plans else [()] * len(facts)
-        )
-        measured = [*zip(facts, comparisons, strict=True)]
+        plans = one_for_each(blueprint or (Blueprint(),), len(facts), "blueprints")
+        measured = [(song, compare_with_plan(song, plan)) for song, plan in zip(facts, plans, strict=True)]
         text = "\n".join(line for number, song in enumerate(measured, 1) for line in _lines(f"song {number}", *song))
         spectrogram = torch.stack([spectrogram_picture(item, rate) for item in waveforms])
         waveform = torch.stack([waveform_picture(item) for item in waveforms])

@@ -131,15 +131,8 @@ def dataset_folder(choice: str) -> tuple[Path, Path]:
 
 
 def output_folder(*parts: str) -> Path:
-    """A folder below the output folder, made if it is not there.
-
-    Raises:
-        ValueError: it leads out of the output folder.
-    """
-    output = Path(os.path.realpath(folder_paths.get_output_directory()))
-    folder = Path(os.path.realpath(output.joinpath(*parts)))
-    if not folder.is_relative_to(output):
-        raise ValueError(f"{'/'.join(parts)} leads out of the output folder")
+    """A folder below the output folder, made if it is not there; see `output_path`."""
+    folder = output_path("/".join(parts))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -411,13 +404,13 @@ def graph_to_save(hidden: Any) -> tuple[object, object]:
 
 
 def output_path(name: str) -> Path:
-    """Absolute path of a folder below the output folder, whether it exists or not.
+    """Absolute path of a folder below the output folder, whether it exists or not; links are resolved.
 
     Raises:
         ValueError: the name leads out of the output folder.
     """
-    root = Path(os.path.abspath(folder_paths.get_output_directory()))
-    path = Path(os.path.abspath(root / name))
+    root = Path(os.path.realpath(folder_paths.get_output_directory()))
+    path = Path(os.path.realpath(root / name))
     if not path.is_relative_to(root):
         raise ValueError(f"the name {name!r} leads out of {root}; choose one below it")
     return path
@@ -447,7 +440,7 @@ def progress() -> Progress:
     bar = comfy.utils.ProgressBar(1)
 
     def update(done: int, total: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        check_cancelled()
         bar.update_absolute(done, total)
 
     return update

@@ -77,7 +77,8 @@ def sample_counts(latent: dict[str, Any]) -> list[int]:
 
 def picked_latent(latent: dict[str, Any], items: Sequence[int]) -> dict[str, Any]:
     """Some songs of a LATENT, in this order, as long as the longest of them."""
-    counts = [sample_counts(latent)[item] for item in items]
+    all_counts = sample_counts(latent)
+    counts = [all_counts[item] for item in items]
     frames = min(latent["samples"].shape[-1], source_frames(max(counts)))
     picked = {**latent, "samples": latent["samples"][list(items), :, :frames]}
     if "sample_counts" in latent:

@@ -19,6 +19,7 @@ from ..ace_core.sampling.settings import defaults_for
 from . import _compat as compat
 from . import host
 from .finished import (
+    Recording,
     finished_songs,
     loaded_for_listening,
     recording_inputs,
@@ -130,7 +131,7 @@ class AceComposerLyricTiming(io.ComfyNode):
 def _aligned(
     model: AceModel,
     text_encoder: AceTextEncoder,
-    songs: Sequence[Any],
+    songs: Sequence[Recording],
     conditioning: AceConditioning | None,
     blueprint: AceBlueprint | None,
     steps: int,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..ace_core.analysis.song_scores import SongScores
 from ..ace_core.audio import SAMPLE_RATE
-from ..ace_core.progress import Progress
+from ..ace_core.progress import share_of_progress
 from ..ace_core.song_files.encoding import ENCODINGS, Sound
 from ..ace_core.song_files.files import write_song
 from ..ace_core.song_files.record import SongRecord
@@ -140,7 +140,7 @@ class AceComposerSaveSong(io.ComfyNode):
                 title=title,
                 workflow=workflow,
                 prompt=prompt,
-                on_progress=_part(update, item, items),
+                on_progress=share_of_progress(update, item, items),
             )
             left_out = sources_left_out(record)
             saved.append(result)
@@ -196,8 +196,3 @@ def _flat(scores: SongScores | None) -> dict[str, float]:
     if scores is None:
         return {}
     return {**scores.details, **scores.parts, **({} if scores.total is None else {"total": scores.total})}
-
-
-def _part(update: Progress, item: int, items: int) -> Progress:
-    """The progress of one file of several."""
-    return lambda done, total: update(item * total + done, items * total)

@@ -184,8 +184,9 @@ class AceComposerTrainLora(io.ComfyNode):
         adapted = model._replace(
             dit=host.with_adapter(model.dit, applied.adapter, applied.strengths), adapters=(applied,)
         )
-        last = sum(trained.losses[-50:]) / len(trained.losses[-50:])
-        summary = "\n".join((f"{FOLDER}/{lora}", f"{len(trained.losses)} steps, loss {last:.4f}", *plan.notes))
+        summary = "\n".join(
+            (f"{FOLDER}/{lora}", f"{len(trained.losses)} steps, loss {trained.last_loss:.4f}", *plan.notes)
+        )
         host.show_text(unique_id, summary)
         shown = ui.PreviewText(summary).as_dict() | ({"audio": samples.files} if samples is not None else {})
         sound = samples.last if samples is not None else None

@@ -1,4 +1,4 @@
-"""The loss over the steps as a picture, float [height, width, 3] from 0 to 1, drawn without any library.
+"""The loss over the steps as a picture, float [height, width, 3] from 0 to 1,.
 
 Every step is a faint dot; the line is a moving average, because the loss of a step depends mostly on the noise level
 that was drawn. The scale leaves out the highest hundredth of the losses. Numbers stand at the axes: loss above and
@@ -7,9 +7,12 @@ below, steps at the right end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 _BACKGROUND = (0.08, 0.08, 0.10)
@@ -18,23 +21,8 @@ _TEXT = (0.75, 0.77, 0.80)
 _DOT = (0.28, 0.42, 0.50)
 _LINE = (0.98, 0.58, 0.20)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 28
-_DIGITS = {  # rows of three pixels, from the top
-    "0": (7, 5, 5, 5, 7),
-    "1": (2, 6, 2, 2, 7),
-    "2": (7, 1, 7, 4, 7),
-    "3": (7, 1, 7, 1, 7),
-    "4": (5, 5, 7, 1, 1),
-    "5": (7, 4, 7, 1, 7),
-    "6": (7, 4, 7, 5, 7),
-    "7": (7, 1, 2, 2, 2),
-    "8": (7, 5, 7, 5, 7),
-    "9": (7, 5, 7, 1, 7),
-    ".": (0, 0, 0, 0, 2),
-    "-": (0, 0, 7, 0, 0),
-    "e": (0, 7, 7, 4, 7),
-    "+": (0, 2, 7, 2, 0),
-}
-_GLYPH_SCALE = 2
+_FONT_SIZE = 14
+_LINE_WIDTH = 2
 
 
 def loss_picture(losses: Sequence[float], width: int = 768, height: int = 384) -> Tensor:
@@ -47,23 +35,40 @@ def loss_picture(losses: Sequence[float], width: int = 768, height: int = 384) -
     if highest - lowest < 1e-6 * max(abs(highest), 1e-30):
         lowest, highest = lowest - 0.5 * abs(lowest) - 1e-12, highest + 0.5 * abs(highest) + 1e-12
     right, bottom = width - _RIGHT - 1, height - _BOTTOM - 1
-    picture[_TOP : bottom + 1, _LEFT - 1] = torch.tensor(_AXIS)
-    picture[bottom + 1, _LEFT - 1 : right + 1] = torch.tensor(_AXIS)
     columns = torch.linspace(_LEFT, right, len(values)).round().long()
 
     def rows(levels: Tensor) -> Tensor:
         share = ((highest - levels) / (highest - lowest)).clamp(0, 1)
         return (_TOP + share * (bottom - _TOP)).round().long()
 
-    picture[rows(values), columns] = torch.tensor(_DOT)
-    shown = torch.linspace(0, len(values) - 1, min(len(values), width)).round().long()
-    _draw_line(picture, columns[shown], rows(smooth[shown]))
-    _write(picture, f"{highest:.3g}", _TOP, 4)
-    _write(picture, f"{lowest:.3g}", bottom - 5 * _GLYPH_SCALE, 4)
-    _write(picture, "1", bottom + 8, _LEFT)
-    steps = str(len(losses))
-    _write(picture, steps, bottom + 8, right - 4 * _GLYPH_SCALE * len(steps))
+    def points(levels: Tensor, shown: Tensor) -> list[tuple[int, int]]:
+        return [*zip(columns[shown].tolist(), rows(levels[shown]).tolist(), strict=True)]
+
+    every = torch.arange(len(values))
+    some = torch.linspace(0, len(values) - 1, min(len(values), width)).round().long()
+    font = ImageFont.load_default(_FONT_SIZE)
+    with _painted(picture, _AXIS) as draw:
+        draw.line([(_LEFT - 1, _TOP), (_LEFT - 1, bottom + 1), (right, bottom + 1)], fill=1)
+    with _painted(picture, _DOT) as draw:
+        draw.point(points(values, every), fill=1)
+    with _painted(picture, _LINE) as draw:
+        line = points(smooth, some)
+        draw.line(line if len(line) > 1 else line * 2, fill=1, width=_LINE_WIDTH)
+    with _painted(picture, _TEXT) as draw:
+        draw.text((_LEFT - 6, _TOP), f"{highest:.3g}", 1, font, anchor="rt")
+        draw.text((_LEFT - 6, bottom), f"{lowest:.3g}", 1, font, anchor="rb")
+        draw.text((_LEFT, bottom + 8), "1", 1, font, anchor="lt")
+        draw.text((right, bottom + 8), str(len(values)), 1, font, anchor="rt")
     return picture
+
+
+@contextmanager
+def _painted(picture: Tensor, colour: tuple[float, float, float]) -> Iterator[ImageDraw.ImageDraw]:
+    """Something to draw with; what is drawn gets this colour in the picture."""
+    height, width, _ = picture.shape
+    mask = Image.new("1", (width, height))
+    yield ImageDraw.Draw(mask)
+    picture[torch.from_numpy(np.array(mask))] = torch.tensor(colour)
 
 
 def smoothed(values: Tensor) -> Tensor:
@@ -73,24 +78,3 @@ def smoothed(values: Tensor) -> Tensor:
     ends = torch.arange(1, len(values) + 1)
     starts = (ends - window).clamp(min=0)
     return ((sums[ends] - sums[starts]) / (ends - starts)).float()
-
-
-def _draw_line(picture: Tensor, columns: Tensor, rows: Tensor) -> None:
-    """Points joined column by column, two pixels thick."""
-    colour = torch.tensor(_LINE)
-    for start in range(max(len(rows) - 1, 1)):
-        end = min(start + 1, len(rows) - 1)
-        count = int(max((columns[end] - columns[start]).abs(), (rows[end] - rows[start]).abs())) + 1
-        across = torch.linspace(float(columns[start]), float(columns[end]), count).round().long()
-        down = torch.linspace(float(rows[start]), float(rows[end]), count).round().long()
-        picture[down, across] = colour
-        picture[(down + 1).clamp(max=picture.shape[0] - 1), across] = colour
-
-
-def _write(picture: Tensor, text: str, top: int, left: int) -> None:
-    """Digits, point, minus and exponent."""
-    for place, character in enumerate(text):
-        glyph = torch.tensor([[row >> bit & 1 for bit in (2, 1, 0)] for row in _DIGITS[character]], dtype=torch.bool)
-        glyph = glyph.repeat_interleave(_GLYPH_SCALE, 0).repeat_interleave(_GLYPH_SCALE, 1)
-        x = left + place * 4 * _GLYPH_SCALE
-        picture[top : top + glyph.shape[0], x : x + glyph.shape[1]][glyph] = torch.tensor(_TEXT)

@@ -94,13 +94,13 @@ def preprocess(
                 latents = encoders.encode_audio(waveform, share_of_progress(share, 2, 3)).float()
                 recordings += 1
             else:
-                latents = kept.latents
+                latents = kept.sample.latents
             prompt = _prompt(encoders.tokenizer, song, len(latents) / LATENT_FRAME_RATE)
         except ValueError as error:
             skipped.append(Skipped(clip.name, str(error)))
             continue
         path = folder / f"{audio_key}-{_text_key(prompt, text_identity)}.safetensors"
-        if not _is_whole(path):
+        if (kept is None or kept.path != path) and not _is_whole(path):
             source = silence_frames(encoders.silence, len(latents))[0].float()
             write_sample(path, TrainingSample(latents, encoders.encode_prompt(prompt).float(), source))
             texts += 1
@@ -144,11 +144,16 @@ def _text_key(prompt: SongPrompt, identity: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:_KEY_CHARACTERS]
 
 
-def _with_key(folder: Path, audio_key: str) -> TrainingSample | None:
+class _Kept(NamedTuple):
+    path: Path
+    sample: TrainingSample
+
+
+def _with_key(folder: Path, audio_key: str) -> _Kept | None:
     """A whole sample of this recording, whatever its texts."""
     for path in sorted(folder.glob(f"{audio_key}-*.safetensors")):
         try:
-            return read_sample(path)
+            return _Kept(path, read_sample(path))
         except ValueError:  # broken: another one may be whole
             continue
     return None

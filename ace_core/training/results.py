@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 
 import torch
 
 from ..lora.saving import AdapterStyle, save_adapter
 from .trainer import Task, Trained
-
-_LAST_STEPS = 50
 
 
 def save_trained(path: Path, trained: Trained, task: Task, style: AdapterStyle, dtype: torch.dtype) -> Path:
@@ -29,7 +26,7 @@ def save_trained(path: Path, trained: Trained, task: Task, style: AdapterStyle, 
         "optimizer": settings.optimizer,
         "learning_rate": f"{settings.learning_rate:g}",
         "seed": str(settings.seed),
-        "loss": f"{statistics.fmean(trained.losses[-_LAST_STEPS:]):.6f}",
+        "loss": f"{trained.last_loss:.6f}",
     }
     return save_adapter(path, trained.adapters, style, base_model=manifest.base_model, metadata=metadata, dtype=dtype)
 

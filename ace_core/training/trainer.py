@@ -15,6 +15,7 @@ Traps:
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ from .settings import TrainingSettings, check_settings, fingerprint
 from .trees import adapter_parameters, build_tree, lend_weights, take_weights_back, trained_adapters
 from .velocity import Check, batch_losses
 from .workers import ALONE, Workers, add_up
+
+_LAST_STEPS = 50
 
 
 class Task(NamedTuple):
@@ -79,6 +82,11 @@ class Trained(NamedTuple):
 
     adapters: dict[str, Adapter]
     losses: list[float]
+
+    @property
+    def last_loss(self) -> float:
+        """Mean of the last steps, because the loss of one depends mostly on its noise level."""
+        return statistics.fmean(self.losses[-_LAST_STEPS:])
 
 
 def plan_task(
