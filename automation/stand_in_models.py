@@ -25,6 +25,6 @@ def models_folder(text: str) -> Path:
 def write_stand_in_models(directory: Path) -> Path:
     """Fill `directory` as a ComfyUI models folder; returns it."""
     for script in ("tiny_checkpoints.py", "tiny_planner.py"):
-        command = [sys.executable, str(PACK_ROOT / "tests" / script), str(directory)]
+        command = [sys.executable, str(PACK_ROOT / "tests" / "support" / script), str(directory)]
         subprocess.run(command, check=True, stdout=sys.stderr)
     return directory

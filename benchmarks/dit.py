@@ -22,11 +22,11 @@ import torch
 from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
 from torch import nn
 
-from ace_core.audio import latent_frames
+from ace_core.audio.waveform import latent_frames
 from ace_core.models.dit import DiT, DiTConfig
 from automation.host_process import find_comfyui
-from tests.inside_comfyui import pack_module, start_comfyui
-from tests.networks import diffusers_dit
+from tests.inside.inside_comfyui import pack_module, start_comfyui
+from tests.support.networks import diffusers_dit
 
 from .common import Options, PeakMemory, Result, interleaved_medians, parse_options, report, timed
 

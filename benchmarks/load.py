@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ace_core.checkpoints import build_network, inspect_model, weight_key
-from ace_core.registry import WeightRegistry
+from ace_core.checkpoints.registry import WeightRegistry
 
 from .common import PeakMemory, Result, interleaved_medians, parse_options, report
 

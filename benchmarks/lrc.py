@@ -15,13 +15,13 @@ from multiprocessing import get_context
 import torch
 from torch import Tensor, nn
 
-from ace_core.analysis.lyric_alignment import time_lyrics
-from ace_core.analysis.lyric_attention import lyric_attention, lyric_heads, read_attention
-from ace_core.analysis.lyric_formats import lrc
-from ace_core.analysis.lyric_tokens import LyricTokens
-from ace_core.audio import latent_frames, sample_count
-from ace_core.conditioning import SongConditions
+from ace_core.audio.waveform import latent_frames, sample_count
+from ace_core.listening.lyric_alignment import time_lyrics
+from ace_core.listening.lyric_attention import lyric_attention, lyric_heads, read_attention
+from ace_core.listening.lyric_formats import lrc
+from ace_core.listening.lyric_tokens import LyricTokens
 from ace_core.models.dit import DiT, DiTLayer
+from ace_core.render.conditions import SongConditions
 
 from .common import PeakMemory, Result, interleaved_medians, parse_options, report
 from .dit import PUBLISHED_2B

@@ -19,10 +19,10 @@ from transformers import Qwen3Config as PeerConfig
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from ace_core.models.qwen3 import Qwen3, Qwen3Config
-from ace_core.planner.codes import generate_codes
+from ace_core.planner.code_generation import generate_codes
 from ace_core.planner.linear import decoding_ops, logits_head
 from ace_core.planner.quantized import build_int8
-from ace_core.planner.sampling import SamplingParameters
+from ace_core.planner.token_choice import SamplingParameters
 from ace_core.planner.vocabulary import CODE_COUNT, FIRST_CODE
 
 from .common import Options, PeakMemory, Result, parse_options, report

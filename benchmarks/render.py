@@ -10,13 +10,13 @@ import statistics
 import torch
 from torch import nn
 
-from ace_core.audio import latent_frames, sample_count
-from ace_core.conditioning import SongConditions
+from ace_core.audio.vae import decode
+from ace_core.audio.waveform import latent_frames, sample_count
 from ace_core.models.dit import DiT
 from ace_core.models.oobleck import Oobleck, OobleckConfig
-from ace_core.rendering import render_latents
+from ace_core.render.conditions import SongConditions
+from ace_core.render.runs import render_latents
 from ace_core.sampling.settings import resolve_settings
-from ace_core.vae import decode
 
 from .common import PeakMemory, Result, parse_options, report, timed
 from .dit import CONDITION_TOKENS, PUBLISHED_2B

@@ -21,15 +21,15 @@ from peft import LoKrConfig, LoraConfig, PeftConfig, get_peft_model
 from torch import nn
 from torch.nn import functional as F
 
-from ace_core.audio import latent_frames
+from ace_core.audio.waveform import latent_frames
+from ace_core.dataset.samples import Manifest, SampleEntry, TrainingSample, write_sample
 from ace_core.models.dit import DiT
 from ace_core.models.layers import scaled_dot_product_attention
-from ace_core.training.samples import Manifest, SampleEntry, TrainingSample, write_sample
-from ace_core.training.settings import TrainingSettings
+from ace_core.training.adapted_copy import AdapterKind, AdapterSettings, build_tree, lend_weights
+from ace_core.training.hyperparameters import TrainingSettings
 from ace_core.training.trainer import TrainingRun, plan_task
-from ace_core.training.trees import AdapterKind, AdapterSettings, build_tree, lend_weights
 from ace_core.training.workers import ALONE
-from tests.networks import diffusers_dit, random_weights
+from tests.support.networks import diffusers_dit, random_weights
 
 from .common import Options, PeakMemory, Result, interleaved_medians, parse_options, report
 from .dit import PUBLISHED_2B

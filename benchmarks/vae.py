@@ -10,9 +10,9 @@ import torch
 from diffusers import AutoencoderOobleck
 from torch import Tensor, nn
 
-from ace_core.audio import LATENT_CHANNELS, SAMPLE_RATE, latent_frames
+from ace_core.audio.vae import decode, encode
+from ace_core.audio.waveform import LATENT_CHANNELS, SAMPLE_RATE, latent_frames
 from ace_core.models.oobleck import Oobleck, OobleckConfig
-from ace_core.vae import decode, encode
 
 from .common import Options, PeakMemory, Result, interleaved_medians, parse_options, report, timed
 

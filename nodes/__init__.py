@@ -5,30 +5,30 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from . import host
-from .audio_facts import AceComposerAudioFacts
-from .blueprint import AceComposerBlueprint
-from .blueprint_files import AceComposerEditBlueprint, AceComposerLoadBlueprint, AceComposerSaveBlueprint
-from .cover import AceComposerCover
-from .dataset import AceComposerDataset, AceComposerLabelDataset, AceComposerPreprocess
-from .decode import AceComposerDecode
-from .encode import AceComposerEncode
-from .listen import AceComposerAudioToCodes, AceComposerUnderstand
-from .load import AceComposerLoadModels
-from .load_planner import AceComposerLoadPlanner
-from .load_song import AceComposerLoadSong
-from .lora import AceComposerLoadLora, AceComposerSaveLora
-from .lyric_timing import AceComposerLyricTiming
-from .plan import AceComposerPlan
-from .reference_audio import AceComposerReferenceAudio
-from .repaint import AceComposerExtend, AceComposerRepaint
-from .retake import AceComposerRetake
-from .sample import AceComposerSample
-from .save_song import AceComposerSaveSong
-from .score import AceComposerBestOfN, AceComposerScore
-from .stems import AceComposerMix, AceComposerPickStem
-from .tracks import AceComposerComplete, AceComposerExtract, AceComposerLego, AceComposerVocalToBacking
-from .train import AceComposerTrainLora
-from .write import AceComposerRewrite, AceComposerWriteSong
+from .edit.cover import AceComposerCover
+from .edit.reference_audio import AceComposerReferenceAudio
+from .edit.repaint import AceComposerExtend, AceComposerRepaint
+from .edit.stems import AceComposerMix, AceComposerPickStem
+from .edit.tracks import AceComposerComplete, AceComposerExtract, AceComposerLego, AceComposerVocalToBacking
+from .files.load_song import AceComposerLoadSong
+from .files.save_song import AceComposerSaveSong
+from .load.lora import AceComposerLoadLora, AceComposerSaveLora
+from .load.models import AceComposerLoadModels
+from .load.planner import AceComposerLoadPlanner
+from .plan.blueprint import AceComposerBlueprint
+from .plan.files import AceComposerEditBlueprint, AceComposerLoadBlueprint, AceComposerSaveBlueprint
+from .plan.plan import AceComposerPlan
+from .plan.understand import AceComposerAudioToCodes, AceComposerUnderstand
+from .plan.write import AceComposerRewrite, AceComposerWriteSong
+from .render.decode import AceComposerDecode
+from .render.encode import AceComposerEncode
+from .render.retake import AceComposerRetake
+from .render.sample import AceComposerSample
+from .review.audio_facts import AceComposerAudioFacts
+from .review.lyric_timing import AceComposerLyricTiming
+from .review.score import AceComposerBestOfN, AceComposerScore
+from .train.dataset import AceComposerDataset, AceComposerLabelDataset, AceComposerPreprocess
+from .train.train_lora import AceComposerTrainLora
 
 
 class AceComposerExtension(ComfyExtension):

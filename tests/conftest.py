@@ -79,13 +79,16 @@ def host(start_host: Callable[..., HostProcess], models_directory: Path) -> Host
 def run_inside(
     comfyui_path: Path, models_directory: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], dict[str, dict[str, Any]]]:
-    """Runs a script of this folder inside ComfyUI's own Python modules and returns its report."""
+    """Runs a script of tests/inside inside ComfyUI's own Python modules and returns its report."""
 
     def run(script: str) -> dict[str, dict[str, Any]]:
         base_directory = tmp_path_factory.mktemp("inside")
         link_directory(base_directory / "models", models_directory)
-        command = [sys.executable, str(TESTS / script), str(comfyui_path), str(base_directory)]
-        result = subprocess.run(command, cwd=base_directory, capture_output=True, text=True, check=False)
+        command = [sys.executable, str(TESTS / "inside" / script), str(comfyui_path), str(base_directory)]
+        environment = {**os.environ, "PYTHONPATH": str(TESTS / "support")}
+        result = subprocess.run(
+            command, cwd=base_directory, env=environment, capture_output=True, text=True, check=False
+        )
         assert result.returncode == 0, f"{script} ended with status {result.returncode}:\n{result.stderr[-4000:]}"
         return json.loads(result.stdout.splitlines()[-1])
 

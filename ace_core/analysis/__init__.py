@@ -1,1 +1,1 @@
-"""Listening back: when each lyric line is sung, and how well a song follows its lyrics."""
+"""What can be measured in a recording: duration, loudness, tempo and key, with pictures."""

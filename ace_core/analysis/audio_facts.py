@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from torch import Tensor
 
-from ..audio import SAMPLE_RATE, sample_count
-from ..blueprint import Blueprint
+from ..audio.waveform import SAMPLE_RATE, sample_count
 from ..progress import Progress
+from ..song.blueprint import Blueprint
 from .key import Key, estimate_key, same_key
 from .loudness import integrated_loudness, true_peak_dbtp
 from .mono import analysis_mono

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..audio import SILENCE_AMPLITUDE, resample
+from ..audio.waveform import SILENCE_AMPLITUDE, resample
 
 ANALYSIS_RATE = 16_000
 ANALYSIS_RMS = 0.1

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..audio import LATENT_CHANNELS, SAMPLES_PER_FRAME
+from ..audio.waveform import LATENT_CHANNELS, SAMPLES_PER_FRAME
 from ..models.audio_tokenizer import AudioTokenizerConfig
 from ..models.condition_encoder import ConditionEncoderConfig
 from ..models.dit import DiTConfig, LayerHeads

@@ -26,9 +26,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..models.ops import Ops
-from ..registry import WeightKey, stamp
 from .files import CheckpointError, StoredTensor
 from .inspection import DTYPES, Network, Uninitialised, WeightSource, parameters
+from .registry import WeightKey, stamp
 
 FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 

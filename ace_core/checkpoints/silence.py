@@ -21,7 +21,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ..audio import LATENT_CHANNELS, LATENT_FRAME_RATE, MAX_DURATION_SECONDS, SAMPLE_RATE
+from ..audio.waveform import LATENT_CHANNELS, LATENT_FRAME_RATE, MAX_DURATION_SECONDS, SAMPLE_RATE
 from .files import CheckpointError, StoredTensor
 from .inspection import ModelFiles
 from .loading import check_finite

@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..registry import FileStamp
+from ..checkpoints.registry import FileStamp
 
 AdapterKind = Literal["lora", "loha", "lokr"]
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from ..checkpoints.files import CheckpointError, StoredTensor, WeightFiles, name_some, read_header, read_json
 from ..checkpoints.inspection import ModelKind, Size, model_kind
 from ..checkpoints.loading import check_finite
-from ..registry import WeightKey, stamp
+from ..checkpoints.registry import WeightKey, stamp
 from .adapters import Adapter, AdapterKind, AdapterWeights
 from .names import parse_name
 

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..checkpoints.inspection import ModelKind, Size
-from ..whole_files import write_whole
+from ..files import write_whole
 from .adapters import Adapter
 from .formats import PEFT_CONFIG, PEFT_WEIGHTS
 

@@ -31,13 +31,13 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..audio import MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
+from ..audio.waveform import MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..checkpoints.tokenizer import TextTokenizer
-from ..languages import LANGUAGES
-from ..music_domains import KEYS, MAX_BPM, MIN_BPM, TIME_SIGNATURES
+from ..song.fields import KEYS, MAX_BPM, MIN_BPM, TIME_SIGNATURES
+from ..song.languages import LANGUAGES
 from .metadata import METADATA_FIELDS, write_metadata
+from .prefix_trees import Node, build_tree
 from .text_tokens import TextTokens, read_text_tokens
-from .trees import Node, build_tree
 from .utf8 import COMPLETE, next_state
 from .vocabulary import THINK_END, THINK_START, TURN_END
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from ..blueprint import Blueprint
+from ..song.blueprint import Blueprint
 
 METADATA_FIELDS = ("bpm", "caption", "duration", "genres", "keyscale", "language", "timesignature")
 MAX_METADATA_CHARACTERS = 65_536

@@ -27,13 +27,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..blueprint import Blueprint
 from ..progress import Progress
-from .asking import Planner, has_no_words
+from ..song.blueprint import Blueprint
+from .chat_prompts import check_positions, understand_prompt, unheard_prompt
 from .decoding import Decoder
 from .linear import LogitsHead, logits_head
 from .metadata import song_metadata, write_metadata
-from .prompts import check_positions, understand_prompt, unheard_prompt
+from .requests import Planner, has_no_words
 from .text_tokens import TextTokens
 from .vocabulary import THINK_END, THINK_START
 

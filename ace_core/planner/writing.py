@@ -19,10 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..audio import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
-from ..blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_planned_values, with_user_values
+from ..audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..progress import Progress
-from .asking import (
+from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_planned_values, with_user_values
+from .chat_prompts import rewrite_prompt, understand_prompt, write_prompt
+from .grammar import LYRICS_TOKENS, plan_constraint
+from .metadata import clean_text, song_metadata
+from .requests import (
     Answer,
     PlannedSongs,
     Planner,
@@ -35,10 +38,7 @@ from .asking import (
     settle_instrumental,
     song_name,
 )
-from .grammar import LYRICS_TOKENS, plan_constraint
-from .metadata import clean_text, song_metadata
-from .prompts import rewrite_prompt, understand_prompt, write_prompt
-from .sampling import SamplingParameters
+from .token_choice import SamplingParameters
 
 WRITE_PARAMETERS = SamplingParameters(temperature=0.85, top_p=1.0)
 UNDERSTAND_PARAMETERS = SamplingParameters(temperature=0.3, top_p=1.0)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..audio import LATENT_CHANNELS
+from ..audio.waveform import LATENT_CHANNELS
 
 SEED_RANGE = 2**64
 

@@ -23,7 +23,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..audio import resample
+from ..audio.waveform import resample
 from ..progress import Progress
 
 Container: TypeAlias = Literal["flac", "wav", "mp3", "opus"]

@@ -14,8 +14,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from ..files import write_whole
 from ..progress import Progress
-from ..whole_files import write_whole
 from .encoding import Encoding, Sound, encode, read_comments
 from .id3 import id3_tag
 from .record import SongRecord, record_from_json

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..music_domains import shown
 from ..sampling.guidance import GuidanceMethod
 from ..sampling.noise import SEED_RANGE, Variation
 from ..sampling.settings import CheckpointKind, ResolvedSettings, defaults_for, resolve_settings
 from ..sampling.solvers import Solver
+from ..song.fields import shown
 from .record import Setting, SongRecord
 
 RENDER_SEED, VARIATION_SEED = "render", "variation"

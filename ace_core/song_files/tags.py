@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ..music_domains import FLAT_SIGN, SHARP_SIGN
+from ..song.fields import FLAT_SIGN, SHARP_SIGN
 from .record import SongRecord, record_to_json
 
 RECORD_NAME = "ace_composer"

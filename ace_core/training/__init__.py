@@ -1,1 +1,1 @@
-"""Learning a style from a few songs: datasets, cached samples, and the trainer of adapters."""
+"""Learning a style from the samples of a few songs: the trainer of adapters."""

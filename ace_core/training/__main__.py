@@ -16,13 +16,13 @@ from torch import nn
 
 from ..checkpoints.inspection import inspect_model
 from ..checkpoints.loading import build_network
+from ..dataset.samples import read_manifest
 from ..lora.saving import adapter_file, base_model_name
-from .choosing import AUTO, plan_training
 from .config import TrainingConfig, read_config
 from .messages import StepMessages
 from .results import check_style, save_trained
-from .samples import read_manifest
 from .trainer import StepReport, train
+from .training_options import AUTO, plan_training
 from .workers import Workers, joined_workers, local_device
 
 

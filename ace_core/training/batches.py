@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..dataset.samples import TrainingSample
 from ..sampling.settings import CheckpointKind
-from .samples import TrainingSample
 from .seeds import seeded
 from .timesteps import draw_level
 

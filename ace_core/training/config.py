@@ -24,7 +24,7 @@ import torch
 
 from ..checkpoints.inspection import KINDS
 from ..lora.saving import AdapterStyle
-from .choosing import AUTO, Wishes
+from .training_options import AUTO, Wishes
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..models.dit import DiT, DiTConfig
+from .adapted_copy import AdapterKind, AdapterSettings, adapter_parameters, build_tree
+from .hyperparameters import TrainingSettings
 from .optimizers import OptimizerName
-from .settings import TrainingSettings
-from .trees import AdapterKind, AdapterSettings, adapter_parameters, build_tree
 
 GIB = 2**30
 OVERHEAD_BYTES = GIB // 2  # the libraries' own, and what the allocator cannot use

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .trees import AdapterKind
+from .adapted_copy import AdapterKind
 
 OptimizerName = Literal["adamw", "adamw8bit", "adafactor", "prodigy"]
 PACKAGES: Mapping[str, str] = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt"}

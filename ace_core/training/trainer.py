@@ -24,18 +24,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..dataset.samples import Manifest, read_sample
 from ..lora.adapters import Adapter
 from ..models.dit import DiT
 from ..models.layers import AttentionFunction, scaled_dot_product_attention
 from ..sampling.settings import CheckpointKind
+from .adapted_copy import adapter_parameters, build_tree, lend_weights, take_weights_back, trained_adapters
 from .adapted_layers import seed_dropout
 from .batches import Example, batch_clips, make_example
-from .checkpoints import RunState, load_state, save_state, state_path
+from .hyperparameters import TrainingSettings, check_settings, fingerprint
 from .optimizers import learning_rate_share, make_optimizer, optimizer_state, restore_optimizer
-from .samples import Manifest, read_sample
+from .run_state import RunState, load_state, save_state, state_path
 from .seeds import seeded
-from .settings import TrainingSettings, check_settings, fingerprint
-from .trees import adapter_parameters, build_tree, lend_weights, take_weights_back, trained_adapters
 from .velocity import Check, batch_losses
 from .workers import ALONE, Workers, add_up
 

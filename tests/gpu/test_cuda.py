@@ -9,9 +9,9 @@ import torch
 from networks import random_weights, relative_error
 from torch import nn
 
-from ace_core.conditioning import SongConditions
 from ace_core.models.dit import DiT, DiTConfig
-from ace_core.rendering import render_latents
+from ace_core.render.conditions import SongConditions
+from ace_core.render.runs import render_latents
 from ace_core.sampling.settings import resolve_settings
 
 CONFIG = DiTConfig(

@@ -23,7 +23,7 @@ from song_runs import (
     text_of,
 )
 
-from ace_core.training.samples import read_manifest, read_sample
+from ace_core.dataset.samples import read_manifest, read_sample
 
 NAME = "test songs"
 FACTS = {"caption": "slow guitar", "bpm": 90, "keyscale": "Am", "timesignature": "4/4", "language": "English"}

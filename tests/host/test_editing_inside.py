@@ -1,4 +1,4 @@
-"""What the editing nodes make of recordings, sample for sample: see tests/inside_editing.py."""
+"""What the editing nodes make of recordings, sample for sample: see tests/inside/inside_editing.py."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from host_process import HostProcess
 from music import Music, band, write_wav
 from song_runs import Prompt, Run, cancel, observe, published_prompt, sounds, succeed, text_of, with_nodes
 
-from ace_core.backing import GENRE_TRACKS
+from ace_core.song.tracks import GENRE_TRACKS
 
 RATE = 48_000
 SECONDS = 10.3  # ends within a latent frame

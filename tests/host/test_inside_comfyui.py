@@ -1,4 +1,4 @@
-"""What the nodes ask of ComfyUI, and what its memory management may do to them: see tests/inside_comfyui.py."""
+"""What the nodes ask of ComfyUI, and what its memory management may do to them: see tests/inside/inside_comfyui.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapters in a real ComfyUI: in its modules (tests/inside_lora.py) and through its server."""
+"""Adapters in a real ComfyUI: in its modules (tests/inside/inside_lora.py) and through its server."""
 
 from __future__ import annotations
 

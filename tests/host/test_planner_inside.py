@@ -1,4 +1,4 @@
-"""Load Planner inside ComfyUI's own modules: see tests/inside_planner.py."""
+"""Load Planner inside ComfyUI's own modules: see tests/inside/inside_planner.py."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from ace_core.blueprint import Blueprint
 from ace_core.checkpoints.tokenizer import load_tokenizer
-from ace_core.planner.asking import read_answer
+from ace_core.planner.chat_prompts import codes_prompt, negative_codes_prompt, understand_prompt
 from ace_core.planner.grammar import Grammar, build_grammar, plan_constraint
 from ace_core.planner.metadata import song_values
-from ace_core.planner.prompts import codes_prompt, negative_codes_prompt, understand_prompt
+from ace_core.planner.requests import read_answer
 from ace_core.planner.vocabulary import THINK_END
+from ace_core.song.blueprint import Blueprint
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Training in a real ComfyUI: in its modules (tests/inside_train.py), and through its server from a folder of songs."""
+"""Training in a real ComfyUI: in its modules (tests/inside/inside_train.py), and from a folder of songs."""
 
 from __future__ import annotations
 

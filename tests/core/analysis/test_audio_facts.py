@@ -22,8 +22,8 @@ from ace_core.analysis.audio_facts import (
 from ace_core.analysis.key import Key, estimate_key, same_key
 from ace_core.analysis.mono import ANALYSIS_RATE, analysis_mono
 from ace_core.analysis.tempo import Tempo, estimate_tempo
-from ace_core.blueprint import Blueprint
-from ace_core.music_domains import KEYS
+from ace_core.song.blueprint import Blueprint
+from ace_core.song.fields import KEYS
 
 NOTES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 CLIPS = 120  # each of 24 keys five times, each with its own tempo

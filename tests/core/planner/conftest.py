@@ -11,11 +11,11 @@ from tiny_planner import planner_network, planner_weights
 from torch import Tensor
 
 from ace_core.checkpoints.tokenizer import TextTokenizer
-from ace_core.planner import asking
-from ace_core.planner.asking import Planner
+from ace_core.planner import requests as asking
 from ace_core.planner.constraint import Constraint
 from ace_core.planner.grammar import Grammar, build_grammar
-from ace_core.planner.sampling import SamplingParameters
+from ace_core.planner.requests import Planner
+from ace_core.planner.token_choice import SamplingParameters
 
 
 @pytest.fixture(scope="session")

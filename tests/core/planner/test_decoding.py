@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ace_core.models.qwen3 import Qwen3
 from ace_core.planner import decoding
-from ace_core.planner.codes import _Songs
+from ace_core.planner.code_generation import _Songs
 from ace_core.planner.decoding import Decoder
-from ace_core.planner.sampling import SamplingParameters
+from ace_core.planner.token_choice import SamplingParameters
 
 CPU = torch.device("cpu")
 TEXTS = ([5, 6, 7, 8, 9, 10, 11, 12], [20, 21, 22], [30, 31, 32, 33, 34])

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import pytest
 from torch import Tensor
 
-from ace_core.blueprint import Blueprint
-from ace_core.languages import LANGUAGES
-from ace_core.music_domains import KEYS
 from ace_core.planner import grammar as grammar_module
-from ace_core.planner.asking import read_answer
 from ace_core.planner.grammar import Grammar, PlanConstraint, plan_constraint
 from ace_core.planner.metadata import METADATA_FIELDS, song_values
-from ace_core.planner.trees import Node
+from ace_core.planner.prefix_trees import Node
+from ace_core.planner.requests import read_answer
 from ace_core.planner.vocabulary import THINK_END, THINK_START, TURN_END
+from ace_core.song.blueprint import Blueprint
+from ace_core.song.fields import KEYS
+from ace_core.song.languages import LANGUAGES
 
 Choice = Callable[[Sequence[int]], int]
 

@@ -7,9 +7,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ace_core.blueprint import Blueprint, with_planned_values
-from ace_core.languages import LANGUAGES
-from ace_core.music_domains import KEYS
 from ace_core.planner.metadata import (
     METADATA_FIELDS,
     clean_text,
@@ -19,6 +16,9 @@ from ace_core.planner.metadata import (
     song_values,
     write_metadata,
 )
+from ace_core.song.blueprint import Blueprint, with_planned_values
+from ace_core.song.fields import KEYS
+from ace_core.song.languages import LANGUAGES
 
 repeatable = settings(deadline=None, derandomize=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ace_core.conditioning import SongPrompt, song_conditions
+from ace_core.render.conditions import SongPrompt, song_conditions
 
 SECONDS = 10.0
 FRAMES = 250

@@ -9,10 +9,10 @@ from tiny_planner import TINY, planner_weights
 from torch import Tensor, nn
 
 from ace_core.models.qwen3 import Qwen3, Qwen3Config
-from ace_core.planner.codes import generate_codes
+from ace_core.planner.code_generation import generate_codes
 from ace_core.planner.linear import decoding_ops, logits_head
 from ace_core.planner.quantized import Int8Linear, build_int8, int8_linear, quantize
-from ace_core.planner.sampling import SamplingParameters
+from ace_core.planner.token_choice import SamplingParameters
 
 MEDIUM = Qwen3Config(
     vocab_size=8000,

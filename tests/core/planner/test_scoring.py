@@ -11,14 +11,14 @@ from tiny_planner import planner_network, planner_peer, planner_weights
 from torch import Tensor, nn
 from transformers import Qwen3ForCausalLM
 
-from ace_core.blueprint import Blueprint
 from ace_core.checkpoints.tokenizer import FIRST_SPECIAL_ID
 from ace_core.planner import decoding, scoring
-from ace_core.planner.asking import Planner
-from ace_core.planner.prompts import unheard_prompt
+from ace_core.planner.chat_prompts import unheard_prompt
 from ace_core.planner.quantized import build_int8
+from ace_core.planner.requests import Planner
 from ace_core.planner.scoring import PlannerScores, pmi_score, recall, score_songs, weighted_score
 from ace_core.planner.vocabulary import FIRST_CODE, THINK_END, THINK_START
+from ace_core.song.blueprint import Blueprint
 
 UNDERSTAND = "Understand the given musical conditions and describe the audio semantics accordingly:"
 CODES = [5, 63_999, 0, 17, 17, 4242, 31_000]

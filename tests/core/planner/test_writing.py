@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ace_core.blueprint import Blueprint, fields_left_auto, with_planned_values
 from ace_core.planner import grammar as grammar_module
-from ace_core.planner.asking import Planner
-from ace_core.planner.prompts import rewrite_prompt, understand_prompt, write_prompt
-from ace_core.planner.sampling import SamplingParameters
+from ace_core.planner.chat_prompts import rewrite_prompt, understand_prompt, write_prompt
+from ace_core.planner.requests import Planner
+from ace_core.planner.token_choice import SamplingParameters
 from ace_core.planner.writing import hear, rewrite, understand, write_song
+from ace_core.song.blueprint import Blueprint, fields_left_auto, with_planned_values
 
 INSTRUMENTAL = "[Instrumental]"
 FULL = (

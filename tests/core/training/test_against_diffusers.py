@@ -15,8 +15,8 @@ from training_runs import CPU, random_tree
 
 from ace_core.models.dit import DiT
 from ace_core.models.layers import scaled_dot_product_attention
+from ace_core.training.adapted_copy import AdapterKind, adapter_parameters
 from ace_core.training.batches import Example
-from ace_core.training.trees import AdapterKind, adapter_parameters
 from ace_core.training.velocity import batch_losses
 
 FRAMES = 333  # odd, and long enough for windows

@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from training_data import random_sample, write_data
 from training_runs import CPU, run, short_task
 
-from ace_core.conditioning import SongConditions
+from ace_core.dataset.samples import TrainingSample
 from ace_core.lora.adapters import weight_change
 from ace_core.models.dit import DiT
 from ace_core.models.layers import scaled_dot_product_attention
-from ace_core.rendering import render_latents
+from ace_core.render.conditions import SongConditions
+from ace_core.render.runs import render_latents
 from ace_core.sampling.settings import resolve_settings
+from ace_core.training.adapted_copy import AdapterSettings
 from ace_core.training.batches import Example
-from ace_core.training.samples import TrainingSample
-from ace_core.training.settings import TrainingSettings
-from ace_core.training.trees import AdapterSettings
+from ace_core.training.hyperparameters import TrainingSettings
 from ace_core.training.velocity import batch_losses
 
 FRAMES = 64

@@ -27,13 +27,13 @@ from training_runs import (
     weights_hash,
 )
 
+from ace_core.dataset.samples import Manifest
 from ace_core.models.dit import DiT
 from ace_core.training import trainer
-from ace_core.training.checkpoints import load_state, save_state
+from ace_core.training.adapted_copy import AdapterKind
 from ace_core.training.messages import StepMessages
-from ace_core.training.samples import Manifest
+from ace_core.training.run_state import load_state, save_state
 from ace_core.training.trainer import StepReport
-from ace_core.training.trees import AdapterKind
 
 ROOT = Path(__file__).parents[3]
 
@@ -201,7 +201,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
         write_random_data(folder / "data")
-    script = [sys.executable, str(ROOT / "tests" / "killed_training.py")]
+    script = [sys.executable, str(ROOT / "tests" / "support" / "killed_training.py")]
     subprocess.run([*script, str(folders[0])], check=True, capture_output=True)
     generator = random.Random(0)
     steps = [0]

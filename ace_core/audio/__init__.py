@@ -1,0 +1,1 @@
+"""Sound: waveform arithmetic, mixing, splicing, reference audio, and the VAE in tiles."""

@@ -1,0 +1,1 @@
+"""From a folder of songs to the samples a LoRA is trained on."""

@@ -1,0 +1,177 @@
+"""What people and programs write about songs: fields by their many names, lyrics with times, tables.
+
+The names are those of the official dataset JSON (`keyscale`, `timesignature`), of blueprints, and those that tag
+programs use. Values become what a blueprint takes; one that cannot is left out with a sentence that names the field.
+
+Traps:
+- Tag programs write 127.98 bpm, and 0 for a tempo they do not know.
+- In the official JSON an unknown language is `unknown` even of songs that nobody has listened to, so it says nothing.
+- Spreadsheets separate columns with semicolons where the comma is the decimal point.
+- One line of an LRC may have several times: it is sung again at each.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
+from ..song.fields import shown
+from ..song.languages import UNKNOWN_LANGUAGE
+from .dataset import PROMPT_CHOICES
+
+MAX_TEXT_BYTES = 1 << 20
+MAX_TABLE_BYTES = 16 << 20
+DELIMITERS = (",", ";", "\t")
+FILE_COLUMNS = ("file", "filename", "file_name", "audio_path")
+
+_NAMES = {
+    "keyscale": "key",
+    "initialkey": "key",
+    "timesignature": "time_signature",
+    "vocal_language": "language",
+    "instrumental": "is_instrumental",
+    "genres": "genre",
+    "prompt_override": "prompt_choice",
+}
+_BLUEPRINT_FIELDS = ("caption", "lyrics", "language", "bpm", "key", "time_signature")
+_FIELDS = (*_BLUEPRINT_FIELDS, "genre", "is_instrumental", "prompt_choice", "labeled")
+_WITHOUT_MEANING = ("id", *FILE_COLUMNS, "raw_lyrics", "formatted_lyrics", "duration", "custom_tag")
+_SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
+
+_LINE_TIME = re.compile(r"\s*\[(\d+):(\d+(?:[.:]\d+)?)\]")
+_WORD_TIME = re.compile(r"<\d+:\d+(?:[.:]\d+)?>")
+_LRC_HEADER = re.compile(r"\s*\[(?:ar|al|ti|au|by|re|ve|la|offset|length|tool|#)\s*:[^\]]*\]\s*", re.IGNORECASE)
+
+
+class Facts(NamedTuple):
+    """Values by the names of a blueprint's fields and of `Clip`'s, and sentences on those that cannot be used."""
+
+    values: dict[str, Any]
+    problems: tuple[str, ...] = ()
+
+
+def read_facts(raw: Mapping[str, object]) -> Facts:
+    """Facts by any of their names; None, blank and `N/A` are no facts."""
+    values: dict[str, Any] = {}
+    problems = []
+    for given, value in raw.items():
+        name = re.sub(r"[\s-]+", "_", given.strip().lower())
+        name = _NAMES.get(name, name)
+        if name in _WITHOUT_MEANING:
+            continue
+        if name not in _FIELDS:
+            problems.append(f"{shown(given)} is no field of a song")
+            continue
+        try:
+            usable = _usable(name, value)
+        except ValueError as error:
+            problems.append(f"{given}: {error}")
+            continue
+        if usable is not None:
+            values[name] = usable
+    if values.pop("is_instrumental", False):
+        values["lyrics"] = INSTRUMENTAL_LYRICS
+    return Facts(values, tuple(problems))
+
+
+def _usable(name: str, value: object) -> object:
+    """A value as `Clip` and blueprints hold it, None for no value.
+
+    Raises:
+        ValueError: it is outside the field's domain.
+    """
+    if name in ("is_instrumental", "labeled"):
+        switch = value if isinstance(value, bool) or value is None else _SWITCH.get(str(value).strip().lower(), value)
+        if not (switch is None or isinstance(switch, bool)):
+            raise ValueError(f"must be true or false, got {shown(value)}")
+        return switch
+    if name == "prompt_choice":
+        if value in (None, ""):
+            return None
+        if value not in PROMPT_CHOICES:
+            raise ValueError(f"must be one of {', '.join(PROMPT_CHOICES)}, or null; got {shown(value)}")
+        return value
+    if name == "genre":
+        return _usable("caption", ", ".join(map(str, value)) if isinstance(value, list) else value)
+    if name == "bpm":
+        value = _whole(value)
+    if isinstance(value, str) and value.strip().lower() in ("", "n/a"):
+        return None
+    field: dict[str, Any] = {name: value}
+    usable: object = getattr(Blueprint(**field), name)
+    return None if (name, usable) == ("language", UNKNOWN_LANGUAGE) else usable
+
+
+def _whole(bpm: object) -> object:
+    """A tempo rounded to a whole number, None for 0; what is no number stays."""
+    try:
+        return round(float(str(bpm).replace(",", "."))) or None
+    except (ValueError, OverflowError):
+        return bpm
+
+
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """A text file, UTF-8 or marked as UTF-16.
+
+    Raises:
+        ValueError: it is too large, of another encoding, or cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise ValueError(f"has {size} bytes, more than {max_bytes}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return content.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("is not UTF-8: save it as UTF-8") from error
+
+
+def lyrics_of_lrc(text: str) -> str:
+    """The lyrics of an LRC without times and headers, each line as often as it is sung, in the order of the times."""
+    lines: list[tuple[float, str]] = []
+    latest = 0.0
+    for line in text.splitlines():
+        if _LRC_HEADER.fullmatch(line):
+            continue
+        times = []
+        while match := _LINE_TIME.match(line):
+            times.append(60 * int(match[1]) + float(match[2].replace(":", ".")))
+            line = line[match.end() :]
+        latest = times[0] if times else latest  # a line without time stays behind the one before
+        words = " ".join(_WORD_TIME.sub("", line).split())
+        lines += [(time, words) for time in times or [latest]]
+    return "\n".join(words for _, words in sorted(lines, key=lambda item: item[0])).strip()
+
+
+def read_table(text: str) -> dict[str, dict[str, str]]:
+    """Rows of a table with a header, by what they have in the column File.
+
+    Raises:
+        ValueError: no such column with any of the delimiters, or broken quotes.
+    """
+    header = text.partition("\n")[0]
+    for delimiter in sorted(DELIMITERS, key=header.count, reverse=True):
+        try:
+            reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+            columns = {name.strip().lower(): name for name in reader.fieldnames or ()}
+            file_column = next((columns[name] for name in FILE_COLUMNS if name in columns), None)
+            if file_column is None:
+                continue
+            return {row[file_column].strip(): _cells(row.items()) for row in reader if row[file_column]}
+        except csv.Error as error:
+            raise ValueError(f"is no table that can be read: {error}") from error
+    raise ValueError("has no column File: its first line must name the columns, such as File,BPM,Key,Caption")
+
+
+def _cells(cells: Iterable[tuple[str | None, Any]]) -> dict[str, str]:
+    """The cells of a row that have a column and hold something."""
+    return {name.strip(): cell for name, cell in cells if name and name.strip() and isinstance(cell, str) and cell}

@@ -1,0 +1,157 @@
+"""Recordings of a dataset: what is in a file, and its sound as the VAE hears it.
+
+Files are read with PyAV, packet by packet. Looking into one keeps a packet in memory; reading one keeps the 240 s that
+the official trainer takes of a song.
+
+Traps:
+- A header may promise more than there is, so the length is that of the packets, up to 240 s.
+- Tags that are not UTF-8 make PyAV refuse a file that plays well; they are not read at all.
+- What stands behind the last sound (an old ID3 tag, a cut packet) often does not decode, and nobody hears it. Damage
+  that has sound behind it is an error: leaving it out would put a click into the music.
+- The format is told, not guessed, and FFmpeg gets an open file: a playlist that calls itself MP3 opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+import torch
+from av.audio.frame import AudioFrame
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..audio.waveform import (
+    MIN_LATENT_FRAMES,
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    SILENCE_AMPLITUDE,
+    resample,
+    silent_items,
+    to_stereo,
+    validate_waveform,
+)
+from ..progress import Progress
+
+MAX_CLIP_SECONDS = 240.0
+MIN_CLIP_SECONDS = MIN_LATENT_FRAMES * SAMPLES_PER_FRAME / SAMPLE_RATE  # the shortest that the model renders
+DEMUXERS = {".wav": "wav", ".mp3": "mp3", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".m4a": "mp4"}
+
+_BROKEN = (av.FFmpegError, OSError)  # FFmpeg asks a broken file for places before its beginning
+_PACKETS_BETWEEN_REPORTS = 256
+
+
+class _Piece(NamedTuple):
+    """A packet's samples, where in the song it ends, what the header says, and whether anything was heard so far."""
+
+    frames: list[AudioFrame]
+    end_seconds: float
+    declared_seconds: float
+    audible: bool
+
+
+def clip_seconds(path: Path, on_progress: Progress | None = None) -> float:
+    """How long a recording is; beyond 240 s what its header says, or 240.
+
+    Args:
+        on_progress: called now and then with (seconds read, seconds in all).
+
+    Raises:
+        ValueError: it cannot be read, is shorter than 5.12 s, has more than two channels or 240 s of silence.
+    """
+    seconds, audible = 0.0, False
+    for piece in _pieces(path, on_progress, until_audible=True):
+        seconds, audible = piece.end_seconds, piece.audible
+        if seconds > MAX_CLIP_SECONDS:
+            seconds = max(seconds, piece.declared_seconds)
+            break
+    _check_length(seconds)
+    if not audible:
+        raise ValueError("is silent")
+    return seconds
+
+
+def read_clip(path: Path, on_progress: Progress | None = None) -> Tensor:
+    """The first 240 s of a recording as the VAE hears it: [1, 2, N] at 48 kHz within -1..1, N in whole latent frames.
+
+    Args:
+        on_progress: called now and then with (seconds read, seconds in all).
+
+    Raises:
+        ValueError: it cannot be read, is damaged, silent, too short, or neither mono nor stereo.
+    """
+    resampler = av.AudioResampler(format="fltp")
+    blocks: list[NDArray[Any]] = []
+    rate = SAMPLE_RATE
+    for piece in _pieces(path, on_progress):
+        for frame in piece.frames:
+            rate = frame.sample_rate
+            try:
+                blocks += [part.to_ndarray() for part in resampler.resample(frame)]
+            except (*_BROKEN, ValueError) as error:  # the kind of samples changes within the file
+                raise ValueError(f"is damaged at {piece.end_seconds:.1f} s: {error}") from error
+        if piece.end_seconds >= MAX_CLIP_SECONDS:
+            break
+    if not blocks:
+        raise ValueError("holds no sound")
+    waveform = torch.from_numpy(np.concatenate(blocks, axis=1))[None, :, : int(MAX_CLIP_SECONDS * rate)]
+    waveform = resample(to_stereo(validate_waveform(waveform, rate)), rate)
+    samples = waveform.shape[-1] // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME
+    _check_length(samples / SAMPLE_RATE)
+    waveform = waveform[..., :samples].clamp(-1, 1)
+    if any(silent_items(waveform)):
+        raise ValueError("is silent")
+    return waveform
+
+
+def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = False) -> Iterator[_Piece]:
+    """Each packet, decoded; with `until_audible` no more once something was heard.
+
+    Raises:
+        ValueError: it cannot be read, is damaged, or has more than two channels.
+    """
+    try:
+        if not path.stat().st_size:
+            raise ValueError("is empty")
+        with path.open("rb") as file:
+            container = av.open(file, "r", format=DEMUXERS[path.suffix.lower()], metadata_errors="ignore")
+            with container:
+                if not container.streams.audio:
+                    raise ValueError("holds no sound")
+                stream = container.streams.audio[0]
+                if stream.channels > 2:
+                    raise ValueError(f"has {stream.channels} channels: mix it down to stereo")
+                declared = (container.duration or 0) / av.time_base
+                end_seconds, damage, audible = 0.0, "", False
+                for number, packet in enumerate(container.demux(stream)):
+                    if on_progress is not None and number % _PACKETS_BETWEEN_REPORTS == 0:
+                        on_progress(int(end_seconds), int(max(declared, end_seconds)))
+                    if packet.duration and packet.time_base:
+                        end_seconds += float(packet.duration * packet.time_base)
+                    frames: list[AudioFrame] = []
+                    if not (until_audible and audible):
+                        try:
+                            frames = stream.decode(packet)
+                            audible = audible or (until_audible and any(map(_is_audible, frames)))
+                        except _BROKEN as error:
+                            damage = damage or f"is damaged at {end_seconds:.1f} s: {error.strerror}"
+                    if frames and damage:
+                        raise ValueError(damage)
+                    yield _Piece(frames, end_seconds, declared, audible)
+    except _BROKEN as error:
+        raise ValueError(f"cannot be read as {path.suffix.lower().lstrip('.')}: {error.strerror}") from error
+
+
+def _check_length(seconds: float) -> None:
+    if seconds == 0:
+        raise ValueError("holds no sound")
+    if seconds < MIN_CLIP_SECONDS:
+        raise ValueError(f"lasts {seconds:.3g} s: {MIN_CLIP_SECONDS:g} s is the least to learn from")
+
+
+def _is_audible(frame: AudioFrame) -> bool:
+    parts = av.AudioResampler(format="fltp").resample(frame)
+    return any(np.abs(part.to_ndarray()).max(initial=0.0) >= SILENCE_AMPLITUDE for part in parts)

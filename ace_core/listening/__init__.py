@@ -1,0 +1,1 @@
+"""What finished songs say: timed lyrics, alignment and scores."""

@@ -1,0 +1,1 @@
+"""From song plans to latents: prompts, conditions, audio codes, and runs of the sampler."""

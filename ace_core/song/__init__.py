@@ -1,0 +1,1 @@
+"""The song plan: its fields and their domains, languages, regions and tracks."""

@@ -1,0 +1,1 @@
+"""What is made of a song: from text alone, or from source audio."""

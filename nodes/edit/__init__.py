@@ -1,0 +1,1 @@
+"""Edit: what to make of source audio."""

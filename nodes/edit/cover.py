@@ -1,0 +1,78 @@
+"""Cover: a new version of a song."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from comfy_api.v0_0_2 import io
+
+from ...ace_core.tasks.song_task import CoverStructure, cover_task
+from .. import compat
+from ..wires import AceVae
+from .inputs import audio_input, encoded, heard, task_output, task_result, vae_input
+
+
+class AceComposerCover(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerCover",
+            display_name="ACE-Step Cover",
+            category="audio/ACE Composer",
+            description="A new version of a song: its melody, rhythm and form in the style of the blueprint.",
+            search_aliases=["remix", "style transfer", "audio to audio"],
+            inputs=[
+                vae_input(),
+                audio_input("The song to make a new version of."),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Share of the sampler's steps that follow the song; the others follow the blueprint alone. "
+                    "About 0.2 keeps little more than the form.",
+                ),
+                io.Float.Input(
+                    "noise_strength",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How much of the song's own sound the sampler starts from: 0 is noise, towards 1 it "
+                    "becomes a remix. It leaves out the steps before that point.",
+                ),
+                io.Combo.Input(
+                    "structure",
+                    options=list(get_args(CoverStructure)),
+                    default="codes",
+                    tooltip="What the model hears of the song. codes: melody, rhythm and form. latents: the sound "
+                    "itself, which stays closer to the song.",
+                ),
+            ],
+            outputs=[task_output()],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        vae: AceVae,
+        audio: Mapping[str, Any] | None,
+        strength: float,
+        noise_strength: float,
+        structure: CoverStructure,
+    ) -> io.NodeOutput:
+        waveforms = heard(audio)
+        songs = [
+            cover_task(
+                latents,
+                waveforms.shape[-1],
+                strength=strength,
+                noise_strength=noise_strength,
+                structure=structure,
+            )
+            for latents in encoded(vae, waveforms)
+        ]
+        return task_result(songs, cls.hidden.unique_id)

@@ -1,0 +1,218 @@
+"""Repaint and Extend: new music inside a recording, or before and after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import torch
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ...ace_core.audio.waveform import SAMPLE_RATE
+from ...ace_core.song.regions import Region, RegionUnit, mask_regions, parse_regions, region, seconds_per_bar
+from ...ace_core.tasks.extend import extend_task, extend_window
+from ...ace_core.tasks.song_task import RepaintMode, repaint_task
+from .. import compat
+from ..wires import AceBlueprint, AceBlueprintWire, AceVae
+from .inputs import audio_input, encoded, heard, one_for_each, task_output, task_result, vae_input
+
+DEFAULT_STRENGTH = 0.5  # as published
+
+
+class AceComposerRepaint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerRepaint",
+            display_name="ACE-Step Repaint",
+            category="audio/ACE Composer",
+            description="Make parts of a recording anew. With the task connected to Decode as well, everything else "
+            "stays as it is, sample for sample.",
+            search_aliases=["inpaint", "edit audio", "replace section", "fix lyrics"],
+            inputs=[
+                vae_input(),
+                audio_input("The recording to change."),
+                io.Float.Input(
+                    "start",
+                    default=10.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=0.01,
+                    tooltip="Where the part to change begins: seconds, or a bar, counted from 1.",
+                ),
+                io.Float.Input(
+                    "end",
+                    default=20.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=0.01,
+                    tooltip="Where it ends: seconds, or the first bar that stays. 0: the end of the recording.",
+                ),
+                io.Combo.Input(
+                    "unit",
+                    options=list(get_args(RegionUnit)),
+                    default="seconds",
+                    tooltip="What start, end and more_regions are in. bars needs a blueprint with bpm and time "
+                    "signature.",
+                ),
+                io.Combo.Input(
+                    "mode",
+                    options=list(get_args(RepaintMode)),
+                    default="balanced",
+                    tooltip="How the new part joins the rest. conservative: held to the recording in every step. "
+                    "aggressive: free, with a short fade. balanced: between, by strength.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=DEFAULT_STRENGTH,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Of balanced only: 0 equals conservative, 1 aggressive.",
+                ),
+                io.String.Input(
+                    "more_regions",
+                    default="",
+                    optional=True,
+                    tooltip="Further parts to change, such as 30-35, 50-62.5, in the same unit.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Used instead of start, end and more_regions: its width is the recording, white columns "
+                    "are changed.",
+                ),
+                AceBlueprintWire.Input("blueprint", optional=True, tooltip="Tempo and time signature, for bars."),
+            ],
+            outputs=[task_output()],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        vae: AceVae,
+        audio: Mapping[str, Any] | None,
+        start: float,
+        end: float,
+        unit: RegionUnit,
+        mode: RepaintMode,
+        strength: float,
+        more_regions: str = "",
+        mask: Tensor | None = None,
+        blueprint: AceBlueprint | None = None,
+    ) -> io.NodeOutput:
+        if unit not in get_args(RegionUnit):
+            raise ValueError(f"unit must be one of {', '.join(get_args(RegionUnit))}, got {unit!r}")
+        waveforms = heard(audio)
+        notes = []
+        if mask is None:
+            regions = _written_regions(start, end, more_regions, unit, blueprint, len(waveforms))
+        else:
+            regions = _painted_regions(mask, waveforms)
+            notes.append("the mask is used, not start, end and more_regions")
+        if mode != "balanced" and strength != DEFAULT_STRENGTH:
+            notes.append(f"strength belongs to the mode balanced: {mode} does not use it")
+        songs = [
+            repaint_task(latents, waveform, parts, mode=mode, strength=strength)
+            for latents, waveform, parts in zip(encoded(vae, waveforms), waveforms, regions, strict=True)
+        ]
+        return task_result(songs, cls.hidden.unique_id, *notes)
+
+
+def _written_regions(
+    start: float, end: float, more: str, unit: RegionUnit, blueprint: AceBlueprint | None, items: int
+) -> list[list[Region]]:
+    bars: list[float | None] = [None]
+    if unit == "bars":
+        if blueprint is None:
+            raise ValueError("bars need a blueprint with bpm and time signature: connect one, or use seconds")
+        bars = [seconds_per_bar(song) for song in blueprint]
+    regions = [
+        [region(start, end or math.inf, bar_seconds=seconds), *parse_regions(more, bar_seconds=seconds)]
+        for seconds in bars
+    ]
+    return one_for_each(regions, items, "blueprints")
+
+
+def _painted_regions(mask: Tensor, waveforms: Tensor) -> list[list[Region]]:
+    """Regions of each recording from a MASK [H, W] or [B, H, W]."""
+    masks = mask if mask.ndim == 3 else mask[None]
+    seconds = waveforms.shape[-1] / SAMPLE_RATE
+    return one_for_each([mask_regions(item, seconds) for item in masks], len(waveforms), "masks")
+
+
+class AceComposerExtend(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerExtend",
+            display_name="ACE-Step Extend",
+            category="audio/ACE Composer",
+            description="Make a recording longer, before, after or on both sides. Connect the task to Decode as well: "
+            "the recording itself stays as it is, sample for sample.",
+            search_aliases=["outpaint", "continue", "longer", "intro", "outro"],
+            inputs=[
+                vae_input(),
+                io.Audio.Input(
+                    "audio",
+                    tooltip="The recording to extend. Any sample rate, mono or stereo, from 1 s; it may be longer than "
+                    "600 s.",
+                ),
+                io.Float.Input(
+                    "before_seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=600.0,
+                    step=0.1,
+                    tooltip="New music before the recording, in seconds.",
+                ),
+                io.Float.Input(
+                    "after_seconds",
+                    default=30.0,
+                    min=0.0,
+                    max=600.0,
+                    step=0.1,
+                    tooltip="New music after the recording, in seconds.",
+                ),
+                compat.advanced(
+                    io.Float.Input(
+                        "context_seconds",
+                        default=0.0,
+                        min=0.0,
+                        max=600.0,
+                        step=1.0,
+                        optional=True,
+                        tooltip="How much of the recording the model hears, next to the new part; less is faster. 0: "
+                        "as much as fits into 600 s with the new part.",
+                    )
+                ),
+            ],
+            outputs=[task_output()],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        vae: AceVae,
+        audio: Mapping[str, Any] | None,
+        before_seconds: float,
+        after_seconds: float,
+        context_seconds: float = 0.0,
+    ) -> io.NodeOutput:
+        windows = [
+            extend_window(
+                waveform,
+                before_seconds=before_seconds,
+                after_seconds=after_seconds,
+                context_seconds=context_seconds,
+            )
+            for waveform in heard(audio, max_seconds=math.inf)
+        ]
+        latents = encoded(vae, torch.stack([window.waveform for window in windows]))
+        songs = [extend_task(item, window) for item, window in zip(latents, windows, strict=True)]
+        start, end = windows[0].start / SAMPLE_RATE, windows[0].end / SAMPLE_RATE
+        return task_result(songs, cls.hidden.unique_id, f"the model hears and renders {start:g}-{end:g} s of it")

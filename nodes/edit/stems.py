@@ -1,0 +1,133 @@
+"""Pick Stem and Mix: single stems out of what was extracted, and stems back into a mix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from comfy_api.v0_0_2 import io, ui
+from torch import Tensor
+
+from ...ace_core.audio.mixing import Channel, lowered_to_full_scale, mix
+from ...ace_core.audio.waveform import SAMPLE_RATE, resample, to_stereo, validate_waveform
+from .. import compat, host
+from ..wires import AceTask, AceTaskWire
+from .inputs import TRACK_CHOICES
+
+MIXER_CHANNELS = 4
+
+
+class AceComposerPickStem(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerPickStem",
+            display_name="ACE-Step Pick Stem",
+            category="audio/ACE Composer",
+            description="One stem out of the batch that Extract made.",
+            search_aliases=["split batch", "stem", "select track"],
+            inputs=[
+                io.Audio.Input("audio", tooltip="What Decode made with the task."),
+                AceTaskWire.Input("task", tooltip="From Extract: it says which item of the batch is which track."),
+                io.Combo.Input("track", options=list(TRACK_CHOICES), default="vocals", tooltip="The stem to pick."),
+                io.Int.Input(
+                    "item",
+                    default=1,
+                    min=1,
+                    max=4096,
+                    tooltip="Of which recording, where several were extracted from: 1 is the first.",
+                ),
+            ],
+            outputs=[io.Audio.Output("stem", display_name="audio")],
+        )
+
+    @classmethod
+    def execute(cls, audio: Mapping[str, Any], task: AceTask, track: str, item: int) -> io.NodeOutput:
+        waveforms = audio["waveform"]
+        tracks = [song.tracks for song in task.songs]
+        if len(tracks) == 1:
+            tracks *= len(waveforms)
+        if len(tracks) != len(waveforms):
+            raise ValueError(
+                f"the audio has {len(waveforms)} items and the task {len(tracks)}: connect the task that the audio was "
+                "made with"
+            )
+        found = [index for index, names in enumerate(tracks) if names == (track,)]
+        if not found:
+            extracted = ", ".join(dict.fromkeys(name for names in tracks for name in names)) or "no single tracks"
+            raise ValueError(f"the audio has no stem {track!r}, only {extracted}: switch it on in Extract")
+        if item > len(found):
+            raise ValueError(f"item {item} was asked for and {track} was extracted from {len(found)}")
+        index = found[item - 1]
+        return io.NodeOutput({"waveform": waveforms[index : index + 1], "sample_rate": audio["sample_rate"]})
+
+
+class AceComposerMix(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerMix",
+            display_name="ACE-Step Mix",
+            category="audio/ACE Composer",
+            description="Add up stems that start together. The mix never clips: where it would, it is lowered to full "
+            "scale, and the node says by how much.",
+            search_aliases=["mixer", "sum", "merge audio", "gain", "pan"],
+            inputs=[
+                io.Audio.Input("audio_1", tooltip="A stem. Stems of other sample rates are resampled to 48 kHz."),
+                *(widget for channel in range(1, MIXER_CHANNELS + 1) for widget in _channel_inputs(channel)),
+                *(
+                    io.Audio.Input(f"audio_{channel}", optional=True, tooltip="A stem.")
+                    for channel in range(2, MIXER_CHANNELS + 1)
+                ),
+            ],
+            outputs=[io.Audio.Output("audio", display_name="audio", tooltip="48 kHz stereo, as long as the longest.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, **inputs: Any) -> io.NodeOutput:
+        stems, channels = [], []
+        for number in range(1, MIXER_CHANNELS + 1):
+            if f"audio_{number}" not in inputs:
+                continue
+            stems.append(_stem(inputs[f"audio_{number}"]))
+            channels.append(
+                Channel(inputs[f"gain_db_{number}"], inputs[f"pan_{number}"], inputs[f"mute_{number}"]),
+            )
+        mixed, lowered = lowered_to_full_scale(mix(stems, channels))
+        text = "\n".join(
+            f"item {item}: lowered by {decibels:.1f} dB to full scale" if decibels else f"item {item}: level kept"
+            for item, decibels in enumerate(lowered, 1)
+        )
+        host.show_text(cls.hidden.unique_id, text)
+        return io.NodeOutput({"waveform": mixed, "sample_rate": SAMPLE_RATE}, ui=ui.PreviewText(text))
+
+
+def _channel_inputs(number: int) -> list[Any]:
+    return [
+        io.Float.Input(
+            f"gain_db_{number}",
+            default=0.0,
+            min=-60.0,
+            max=24.0,
+            step=0.1,
+            tooltip=f"Level of stem {number} in dB; 0 leaves it as it is.",
+        ),
+        io.Float.Input(
+            f"pan_{number}",
+            default=0.0,
+            min=-1.0,
+            max=1.0,
+            step=0.01,
+            tooltip=f"Place of stem {number}: -1 left, 0 as it is, 1 right.",
+        ),
+        io.Boolean.Input(f"mute_{number}", default=False, tooltip=f"Leave stem {number} out."),
+    ]
+
+
+def _stem(audio: Mapping[str, Any] | None) -> Tensor:
+    """A stem [B, 2, N] at 48 kHz; it may be silent."""
+    if audio is None:
+        return validate_waveform(None, SAMPLE_RATE)
+    rate = audio["sample_rate"]
+    return resample(to_stereo(validate_waveform(audio["waveform"], rate)), rate)

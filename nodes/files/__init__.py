@@ -1,0 +1,1 @@
+"""Files: songs that know how they were made."""

@@ -1,0 +1,197 @@
+"""Save Song: songs as audio files that know how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ...ace_core.audio.waveform import SAMPLE_RATE
+from ...ace_core.listening.song_scores import SongScores
+from ...ace_core.progress import share_of_progress
+from ...ace_core.song_files.encoding import ENCODINGS, Sound
+from ...ace_core.song_files.files import write_song
+from ...ace_core.song_files.record import SongRecord
+from ...ace_core.song_files.replay import sources_left_out
+from .. import compat, host
+from ..edit.inputs import one_for_each
+from ..load.hashes import model_hashes, model_inputs
+from ..render.latents import sample_counts, song_records
+from ..wires import (
+    SONG_SEPARATOR,
+    AceBlueprint,
+    AceBlueprintWire,
+    AceModel,
+    AcePlanner,
+    AceScores,
+    AceScoresWire,
+    AceTextEncoder,
+    AceVae,
+)
+
+
+class AceComposerSaveSong(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerSaveSong",
+            display_name="ACE-Step Save Song",
+            category="audio/ACE Composer",
+            description="Save songs as audio files with everything that made them: title, lyrics, tempo and key for "
+            "players, the workflow for ComfyUI, and the plan, seed and settings for Load Song.",
+            search_aliases=["save audio", "export", "flac", "mp3", "opus", "wav", "metadata", "tags", "lrc"],
+            inputs=[
+                io.Audio.Input("audio", tooltip="From Decode or any other node. Each song of a batch gets a file."),
+                AceBlueprintWire.Input(
+                    "blueprint", tooltip="The same that went into Encode: one for all songs, or one for each."
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="songs/ace_composer",
+                    tooltip="Name of the file; folders below the output folder are made as needed.",
+                ),
+                io.Combo.Input(
+                    "encoding",
+                    options=list(ENCODINGS),
+                    default=next(iter(ENCODINGS)),
+                    tooltip="flac and wav keep every sample. ComfyUI opens the workflow of a dropped flac, mp3 or opus "
+                    "file, not of wav.",
+                ),
+                io.String.Input("title", default="", tooltip="What players show. Empty: they show the file's name."),
+                io.Latent.Input(
+                    "latent",
+                    optional=True,
+                    tooltip="From Sample: adds the seed and the settings, which Load Song needs for a replay.",
+                ),
+                io.String.Input(
+                    "lrc",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Lyrics with times, as LRC. Those of several songs are separated by a form feed.",
+                ),
+                AceScoresWire.Input("scores", optional=True, tooltip="How the songs were judged, to keep with them."),
+                *model_inputs("From its loader: the file will name its weights by their hash."),
+                compat.advanced(
+                    io.Boolean.Input(
+                        "hash_models",
+                        default=True,
+                        optional=True,
+                        tooltip="Read the files of the connected models once, to name them by their SHA-256. Off: "
+                        "they are not named. Without connected models it does nothing.",
+                    )
+                ),
+            ],
+            outputs=[],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        audio: Mapping[str, Any] | None,
+        blueprint: AceBlueprint,
+        filename_prefix: str,
+        encoding: str,
+        title: str,
+        latent: dict[str, Any] | None = None,
+        lrc: str = "",
+        scores: AceScores | None = None,
+        model: AceModel | None = None,
+        text_encoder: AceTextEncoder | None = None,
+        vae: AceVae | None = None,
+        planner: AcePlanner | None = None,
+        hash_models: bool = True,
+    ) -> io.NodeOutput:
+        compat.check_choices(cls.define_schema(), encoding=encoding)
+        if audio is None:
+            raise ValueError("there is no audio: the node before gives a video without sound or a file without one")
+        waveforms = _without_padding(audio, latent)
+        items = len(waveforms)
+        blueprints = one_for_each(blueprint, items, "blueprints")
+        records, notes = _records(latent, items)
+        texts = _one_each(lrc.split(SONG_SEPARATOR), items, "timed lyrics") if lrc.strip() else [""] * items
+        judged = _one_each(scores.songs, items, "scores") if scores else [None] * items
+        hashes: dict[str, str] = {}
+        if hash_models:
+            hashes, hash_notes = model_hashes(model, text_encoder, vae, planner)
+            notes += hash_notes
+        workflow, prompt = host.graph_to_save(cls.hidden)
+        update = host.progress()
+        lines, saved = [], []
+        for item, waveform in enumerate(waveforms):
+            record = replace(
+                records[item],
+                blueprint=blueprints[item],
+                models=hashes,
+                scores=_flat(judged[item]),
+                lrc=texts[item].strip(),
+            )
+            ((path, result),) = host.new_output_files(filename_prefix, f".{ENCODINGS[encoding].container}")
+            song_notes = write_song(
+                path,
+                Sound(waveform, audio["sample_rate"]),
+                ENCODINGS[encoding],
+                record,
+                title=title,
+                workflow=workflow,
+                prompt=prompt,
+                on_progress=share_of_progress(update, item, items),
+            )
+            left_out = sources_left_out(record)
+            saved.append(result)
+            lines.append("/".join(part for part in ("output", result["subfolder"], result["filename"]) if part))
+            lines += [*song_notes, *([left_out] if left_out else [])]
+        text = "\n".join((*lines, *notes))
+        host.show_text(cls.hidden.unique_id, text)
+        return io.NodeOutput(ui={"audio": saved, "text": (text,)})
+
+
+def _without_padding(audio: Mapping[str, Any], latent: dict[str, Any] | None) -> list[Tensor]:
+    """Waveforms [C, T]; those of a batch of different lengths end where their songs do, as far as `latent` tells.
+
+    Raises:
+        ValueError: the latents are of another number of songs.
+    """
+    waveforms: Tensor = audio["waveform"]
+    if latent is None:
+        return [*waveforms]
+    counts = sample_counts(latent)
+    if len(counts) != len(waveforms):
+        raise ValueError(
+            f"the audio holds {len(waveforms)} songs and the latents {len(counts)}: connect the latents that this "
+            "audio was decoded from"
+        )
+    if (waveforms.shape[-1], audio["sample_rate"]) != (max(counts), SAMPLE_RATE):
+        return [*waveforms]
+    return [waveform[:, :count] for waveform, count in zip(waveforms, counts, strict=True)]
+
+
+def _records(latent: dict[str, Any] | None, items: int) -> tuple[list[SongRecord], list[str]]:
+    """How each song was rendered, and sentences about those of which it is not known."""
+    if latent is None:
+        return [SongRecord()] * items, [
+            "no latent is connected: the file does not say with which seed and settings it was rendered"
+        ]
+    found = song_records(latent)
+    notes = [
+        f"the latents of song {item} of {items} are not as Sample made them: its file has no seed and no settings"
+        for item, record in enumerate(found, 1)
+        if record is None
+    ]
+    return [record or SongRecord() for record in found], notes
+
+
+def _one_each(values: Any, items: int, what: str) -> list[Any]:
+    if len(values) != items:
+        raise ValueError(f"got {what} of {len(values)} songs for {items} pieces of audio: connect those of this audio")
+    return [*values]
+
+
+def _flat(scores: SongScores | None) -> dict[str, float]:
+    if scores is None:
+        return {}
+    return {**scores.details, **scores.parts, **({} if scores.total is None else {"total": scores.total})}

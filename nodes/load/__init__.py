@@ -1,0 +1,1 @@
+"""Load: models, planners and LoRAs."""

@@ -1,0 +1,267 @@
+"""Load LoRA and Save LoRA: adapters on a model, and the difference of models as an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import torch
+from comfy_api.v0_0_2 import io, ui
+from torch import Tensor
+
+from ...ace_core.checkpoints.files import name_some
+from ...ace_core.checkpoints.registry import stamp
+from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
+from ...ace_core.lora.extraction import extract_lora
+from ...ace_core.lora.formats import PEFT_WEIGHTS, adapter_files, adapter_key, check_fits, describe, inspect_adapter
+from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
+from .. import compat, host
+from ..wires import AceModel, AceModelWire
+
+FOLDER = "loras"
+SUFFIXES = (".safetensors", ".sft")
+STYLES: dict[str, AdapterStyle] = {"ComfyUI file": "comfyui", "PEFT folder": "peft"}
+MAX_RANK = 512
+WORKING_BYTES = 1 << 30  # for a few matrices of the largest model, in float32
+
+
+class AceComposerLoadLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerLoadLora",
+            display_name="ACE-Step Load LoRA",
+            category="audio/ACE Composer",
+            description="Put a LoRA, LoHa, LoKr or DoRA on the model, in any published file style. Several can follow "
+            "one another; other branches of the graph keep the model as it was.",
+            search_aliases=["adapter", "lokr", "dora", "lycoris", "peft", "style"],
+            inputs=[
+                AceModelWire.Input("model", tooltip="From Load Models or another Load LoRA."),
+                io.Combo.Input(
+                    "lora",
+                    options=lora_options(),
+                    tooltip="A file in models/loras, or a PEFT folder below it.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="1: as trained. 0: not at all. Below 0: away from it.",
+                ),
+                compat.advanced(
+                    io.Float.Input(
+                        "strength_self",
+                        default=1.0,
+                        min=-10.0,
+                        max=10.0,
+                        step=0.05,
+                        optional=True,
+                        tooltip="Multiplies the strength in self-attention, where the sound follows itself.",
+                    )
+                ),
+                compat.advanced(
+                    io.Float.Input(
+                        "strength_cross",
+                        default=1.0,
+                        min=-10.0,
+                        max=10.0,
+                        step=0.05,
+                        optional=True,
+                        tooltip="Multiplies the strength in cross-attention, where the sound follows caption and "
+                        "lyrics.",
+                    )
+                ),
+            ],
+            outputs=[AceModelWire.Output("ace_model", display_name="model")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora: str, **_: object) -> list[tuple[str, int, int]]:
+        return [tuple(entry) for entry in stamp(adapter_files(host.model_path(FOLDER, lora)))]
+
+    @classmethod
+    def execute(
+        cls, model: AceModel, lora: str, strength: float, strength_self: float = 1.0, strength_cross: float = 1.0
+    ) -> io.NodeOutput:
+        compat.check_choices(cls.define_schema(), lora=lora)
+        files = inspect_adapter(host.model_path(FOLDER, lora))
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.model.state_dict().items()}
+        remarks = check_fits(files, shapes, repr(model), model.kind)
+        applied = AppliedAdapter(
+            PurePosixPath(lora.replace("\\", "/")).name,
+            host.adapter_weights(files, model.dit),
+            Strengths(strength, strength_self, strength_cross),
+            adapter_key(files).files,
+        )
+        adapted = model._replace(
+            dit=host.with_adapter(model.dit, applied.adapter, applied.strengths), adapters=(*model.adapters, applied)
+        )
+        summary = "\n".join((f"{applied!r}: {describe(files)}", *_useless_strengths(applied), *remarks))
+        host.show_text(cls.hidden.unique_id, summary)
+        return io.NodeOutput(adapted, ui=ui.PreviewText(summary))
+
+
+class AceComposerSaveLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerSaveLora",
+            display_name="ACE-Step Save LoRA",
+            category="audio/ACE Composer",
+            description="Save what the adapters on a model change, or how two models differ, as one LoRA of the rank "
+            "you choose.",
+            search_aliases=["extract lora", "resize lora", "merge lora", "svd", "export"],
+            inputs=[
+                AceModelWire.Input("model", tooltip="The model with its adapters, from Load LoRA, or a tuned model."),
+                io.String.Input(
+                    "name", default="ace_step/my_style", tooltip="Name below models/loras; a number is added."
+                ),
+                io.Int.Input(
+                    "rank",
+                    default=64,
+                    min=1,
+                    max=MAX_RANK,
+                    tooltip="At most this rank. More keeps more of the difference and makes a larger file; the node "
+                    "shows how much was kept.",
+                ),
+                io.Combo.Input(
+                    "style",
+                    options=list(STYLES),
+                    default=next(iter(STYLES)),
+                    tooltip="ComfyUI file: loads here and in ComfyUI's own LoRA loader. PEFT folder: loads here, in "
+                    "the official application and in diffusers.",
+                ),
+                AceModelWire.Input(
+                    "base",
+                    optional=True,
+                    tooltip="Save how model differs from this one. Not connected: only what the adapters on model do.",
+                ),
+                compat.advanced(
+                    io.Combo.Input(
+                        "precision",
+                        options=["bfloat16", "float16", "float32"],
+                        default="bfloat16",
+                        optional=True,
+                        tooltip="What the matrices are stored in. float32 makes the file twice as large.",
+                    )
+                ),
+            ],
+            outputs=[],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: AceModel,
+        name: str,
+        rank: int,
+        style: str,
+        base: AceModel | None = None,
+        precision: str = "bfloat16",
+    ) -> io.NodeOutput:
+        compat.check_choices(cls.define_schema(), style=style, precision=precision)
+        _check_models(model, base)
+        root, new_name = host.new_model_name(FOLDER, name)
+        host.make_room(model.dit.load_device, WORKING_BYTES)
+        extraction = extract_lora(_differences(model, base, model.dit.load_device), rank)
+        source = f"{model!r} without {base!r}" if base is not None else " + ".join(map(repr, model.adapters))
+        start = model if base is None else base
+        saved = save_adapter(
+            root / new_name,
+            extraction.adapters,
+            STYLES[style],
+            base_model=base_model_name(start.size, start.kind),
+            metadata={"source": source, "kept_share": f"{extraction.kept_share:.6f}"},
+            dtype=getattr(torch, precision),
+        )
+        place = saved.parent if STYLES[style] == "peft" else saved
+        summary = "\n".join(
+            (
+                f"{FOLDER}/{place.relative_to(root).as_posix()}",
+                f"rank {extraction.rank}, {len(extraction.adapters)} weights, "
+                f"{100 * extraction.kept_share:.1f} % of the difference (sum of squares)",
+                *_left_out(model, base),
+            )
+        )
+        host.show_text(cls.hidden.unique_id, summary)
+        return io.NodeOutput(ui=ui.PreviewText(summary))
+
+
+def lora_options() -> list[str]:
+    """The adapters in the host's folder: safetensors files, and for a file of peft the folder it lies in."""
+    options = []
+    for name in host.model_files(FOLDER):
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.name == PEFT_WEIGHTS and path.parent.name:
+            options.append(path.parent.as_posix())
+        elif path.suffix in SUFFIXES:
+            options.append(name)
+    return options
+
+
+def _useless_strengths(applied: AppliedAdapter) -> Iterator[str]:
+    """Remarks on strengths that change nothing."""
+    strengths = applied.strengths
+    if strengths.overall == 0:
+        yield "strength 0: the model stays as it is"
+    for kind, factor in (("self", strengths.self_attention), ("cross", strengths.cross_attention)):
+        if factor != 1 and not any(f".{kind}_attn." in name for name in applied.adapter.weights):
+            yield f"strength_{kind} changes nothing: the file has no {kind}-attention"
+
+
+def _check_models(model: AceModel, base: AceModel | None) -> None:
+    if base is None:
+        if not model.adapters:
+            raise ValueError(
+                f"{model!r} has no adapters: put Load LoRA before this node, or connect the model it was tuned from "
+                "to base"
+            )
+        return
+    shapes, base_shapes = (
+        {name: tuple(tensor.shape) for name, tensor in item.dit.model.state_dict().items()} for item in (model, base)
+    )
+    if shapes != base_shapes:
+        raise ValueError(f"model is {model!r} and base is {base!r}: only models of one size have a difference")
+
+
+def _differences(model: AceModel, base: AceModel | None, device: torch.device) -> Iterator[tuple[str, Tensor]]:
+    """How the matrices of `model` with its adapters differ from those of `base` with its own, or without any."""
+    weights = host.base_weights(model.dit)
+    base_weights = {} if base is None else host.base_weights(base.dit)
+    adapted = {name for applied in model.adapters for name in applied.adapter.weights}
+    names = [
+        name for name, weight in weights.items() if _is_matrix(name, weight) and (base is not None or name in adapted)
+    ]
+    update = host.progress()
+    for done, name in enumerate(names, 1):
+        weight = weights[name].to(device, torch.float32)
+        change = joined_change(name, weight, model.adapters)
+        if base is not None:
+            start = base_weights[name].to(device, torch.float32)
+            change += weight - start
+            change -= joined_change(name, start, base.adapters)
+        yield name, change
+        update(done, len(names))
+
+
+def _left_out(model: AceModel, base: AceModel | None) -> Iterator[str]:
+    """A remark on what differs and is no matrix."""
+    if base is None:
+        return
+    weights, base_weights = host.base_weights(model.dit), host.base_weights(base.dit)
+    names = [
+        name
+        for name, weight in weights.items()
+        if not _is_matrix(name, weight) and not torch.equal(weight.cpu().float(), base_weights[name].cpu().float())
+    ]
+    if names:
+        yield f"also different, but no part of a LoRA: {name_some(names)}"
+
+
+def _is_matrix(name: str, weight: Tensor) -> bool:
+    return weight.ndim == 2 and name.endswith(".weight")

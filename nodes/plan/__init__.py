@@ -1,0 +1,1 @@
+"""Plan: blueprints, and the nodes that write them."""

@@ -1,0 +1,111 @@
+"""Blueprint: what the song shall be."""
+
+from __future__ import annotations
+
+from comfy_api.v0_0_2 import io
+
+from ...ace_core.song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
+from ...ace_core.song.fields import ASCII_KEYS, TIME_SIGNATURES
+from ...ace_core.song.languages import LANGUAGES
+from .. import compat
+from ..wires import AceBlueprintWire
+
+AUTO = "auto"
+
+
+class AceComposerBlueprint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerBlueprint",
+            display_name="ACE-Step Blueprint",
+            category="audio/ACE Composer",
+            description="The plan of a song: style, lyrics and musical facts. Every field can be left open (auto).",
+            search_aliases=["lyrics", "song", "caption", "tags", "prompt"],
+            inputs=[
+                io.String.Input(
+                    "caption",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    placeholder="upbeat synth-pop, female vocal, bright analog synths, four-on-the-floor drums",
+                    tooltip="Style, instruments, voice and mood in words (at most 256 tokens with the musical facts).",
+                ),
+                io.String.Input(
+                    "lyrics",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    placeholder="[Verse]\nCity lights are calling...\n\n[Chorus]\n...",
+                    tooltip="Words to sing with [Verse], [Chorus], ... above each part (at most 2048 tokens). "
+                    "Empty: instrumental.",
+                ),
+                io.Boolean.Input("instrumental", default=False, tooltip="No vocals, whatever the lyrics field says."),
+                io.Combo.Input(
+                    "language",
+                    options=[AUTO, *LANGUAGES],
+                    default=AUTO,
+                    tooltip="Language of the vocals. auto: unknown to the renderer, which then follows the lyrics.",
+                ),
+                io.Int.Input("bpm", default=0, min=0, max=300, tooltip="Beats per minute, 30 to 300. 0: auto."),
+                io.Combo.Input("key", options=[AUTO, *ASCII_KEYS], default=AUTO, tooltip="Key and mode. auto: open."),
+                io.Combo.Input(
+                    "time_signature",
+                    options=[AUTO, *TIME_SIGNATURES.values()],
+                    default=AUTO,
+                    tooltip="Beats in a bar. auto: left open.",
+                ),
+                io.Float.Input(
+                    "duration_seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=600.0,
+                    step=0.1,
+                    tooltip="Length in seconds, 10 to 600. 0: auto, which is 120 s unless a planner decides.",
+                ),
+            ],
+            outputs=[AceBlueprintWire.Output("ace_blueprint", display_name="blueprint")],
+        )
+
+    @classmethod
+    def validate_inputs(
+        cls,
+        language: str | None,
+        bpm: int | None,
+        key: str | None,
+        time_signature: str | None,
+        duration_seconds: float | None,
+    ) -> bool | str:
+        """Accept every spelling the blueprint understands, not only the listed one; None is a linked value."""
+        try:
+            Blueprint(
+                language=language,
+                bpm=bpm or None,
+                key=key,
+                time_signature=time_signature,
+                duration_seconds=duration_seconds or None,
+            )
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        caption: str,
+        lyrics: str,
+        instrumental: bool,
+        language: str,
+        bpm: int,
+        key: str,
+        time_signature: str,
+        duration_seconds: float,
+    ) -> io.NodeOutput:
+        blueprint = Blueprint(
+            caption=caption,
+            lyrics=INSTRUMENTAL_LYRICS if instrumental else lyrics,
+            language=language,
+            bpm=bpm or None,
+            key=key,
+            time_signature=time_signature,
+            duration_seconds=duration_seconds or None,
+        )
+        return io.NodeOutput((blueprint,))

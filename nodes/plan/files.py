@@ -1,0 +1,143 @@
+"""Edit, save and load blueprints as JSON: plans to keep, to change by hand, and to render again without the planner."""
+
+from __future__ import annotations
+
+import json
+
+from comfy_api.v0_0_2 import io, ui
+
+from ...ace_core.song.blueprint import (
+    MAX_JSON_CHARACTERS,
+    Blueprint,
+    blueprints_from_json,
+    blueprints_to_json,
+    with_user_values,
+)
+from .. import compat, host
+from ..wires import AceBlueprint, AceBlueprintWire
+
+
+class AceComposerEditBlueprint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerEditBlueprint",
+            display_name="ACE-Step Edit Blueprint",
+            category="audio/ACE Composer",
+            description="See a blueprint as JSON and change it by hand.",
+            search_aliases=["plan", "json", "codes"],
+            inputs=[
+                AceBlueprintWire.Input("blueprint", tooltip="The plan to see and change."),
+                io.String.Input(
+                    "changes",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    placeholder='{"bpm": 96, "key": "Am"}',
+                    tooltip="JSON with the fields to change, for every song; null sets a field back to auto. Or a "
+                    "whole blueprint, as this node shows it, which replaces the connected one. Empty: no change.",
+                ),
+            ],
+            outputs=[
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                io.String.Output("text", display_name="text", tooltip="The blueprint as JSON."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, blueprint: AceBlueprint, changes: str) -> io.NodeOutput:
+        edited = _changed(blueprint, changes) if changes.strip() else blueprint
+        text = blueprints_to_json(edited)
+        host.show_text(cls.hidden.unique_id, text)
+        return io.NodeOutput(edited, text, ui=ui.PreviewText(text))
+
+
+class AceComposerSaveBlueprint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerSaveBlueprint",
+            display_name="ACE-Step Save Blueprint",
+            category="audio/ACE Composer",
+            description="Save a blueprint with its audio codes as a JSON file in the output folder.",
+            search_aliases=["export", "plan", "json"],
+            inputs=[
+                AceBlueprintWire.Input("blueprint", tooltip="One song plan, or several in one file."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="blueprints/ace_composer",
+                    tooltip="Name of the file; folders below the output folder are made as needed.",
+                ),
+            ],
+            outputs=[],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, blueprint: AceBlueprint, filename_prefix: str) -> io.NodeOutput:
+        (saved,) = host.save_texts(filename_prefix, {".json": blueprints_to_json(blueprint)})
+        place = "/".join(part for part in (saved["subfolder"], saved["filename"]) if part)
+        host.show_text(cls.hidden.unique_id, f"output/{place}")
+        return io.NodeOutput(ui={"files": [saved], "text": (place,)})
+
+
+class AceComposerLoadBlueprint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerLoadBlueprint",
+            display_name="ACE-Step Load Blueprint",
+            category="audio/ACE Composer",
+            description="Load a saved blueprint, to render it again without the planner.",
+            search_aliases=["import", "plan", "json", "replay"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=host.user_files((".json",)),
+                    tooltip="A JSON file in the input folder, or one that Save Blueprint wrote into the output folder.",
+                )
+            ],
+            outputs=[
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                io.String.Output("text", display_name="text", tooltip="The blueprint as JSON."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        """A file may be newer than the list in the page."""
+        try:
+            if file is not None:
+                host.input_path(file)
+        except FileNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str) -> tuple[str, int, int]:
+        path = host.input_path(file)
+        return file, path.stat().st_size, path.stat().st_mtime_ns
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        path = host.input_path(file)
+        if path.stat().st_size > 4 * MAX_JSON_CHARACTERS:  # characters take up to 4 bytes
+            raise ValueError(f"{file} has {path.stat().st_size} bytes; that is no blueprint")
+        blueprints = blueprints_from_json(path.read_text(encoding="utf-8"))
+        text = blueprints_to_json(blueprints)
+        host.show_text(cls.hidden.unique_id, text)
+        return io.NodeOutput(blueprints, text, ui=ui.PreviewText(text))
+
+
+def _changed(blueprint: AceBlueprint, changes: str) -> tuple[Blueprint, ...]:
+    try:
+        fields = json.loads(changes)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f'changes must be JSON such as {{"bpm": 96}}; {error}') from error
+    if not isinstance(fields, dict):
+        raise ValueError(f'changes must be a JSON object such as {{"bpm": 96}}, got {changes.strip()[:80]!r}')
+    if "format" in fields:
+        return blueprints_from_json(changes)
+    return tuple(with_user_values(song, **fields) for song in blueprint)

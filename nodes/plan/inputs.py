@@ -1,0 +1,153 @@
+"""Widgets and steps that the planner's nodes share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io, ui
+
+from ...ace_core.planner.cache import cache_bytes
+from ...ace_core.planner.code_generation import MAX_SONGS
+from ...ace_core.planner.requests import PlannedSongs, Planner
+from ...ace_core.planner.token_choice import SamplingParameters
+from ...ace_core.sampling.noise import item_seeds
+from ...ace_core.song.blueprint import SONG_FIELDS, Blueprint
+from .. import compat, host
+from ..wires import AcePlanner
+
+MAX_BATCH = 8
+MAX_SHOWN_CHARACTERS = 120
+MOST_IN_LINES = 2  # songs with a line for each field; more would make the node taller than the page
+SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i, and equals that seed alone."
+
+
+def seed_input(tooltip: str = SEED_TOOLTIP) -> Any:
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=True,
+        tooltip=tooltip,
+    )
+
+
+def batch_size_input(tooltip: str) -> Any:
+    return io.Int.Input("batch_size", default=1, min=1, max=MAX_BATCH, tooltip=tooltip)
+
+
+def sampling_inputs(defaults: SamplingParameters) -> list[Any]:
+    """Advanced widgets for how a token is chosen, named like the fields of `SamplingParameters`."""
+    return [
+        compat.advanced(
+            io.Float.Input(
+                "temperature",
+                default=defaults.temperature,
+                min=0.0,
+                max=2.0,
+                step=0.01,
+                optional=True,
+                tooltip="How freely the planner chooses; 0 always takes the most probable.",
+            )
+        ),
+        compat.advanced(
+            io.Float.Input(
+                "top_p",
+                default=defaults.top_p,
+                min=0.01,
+                max=1.0,
+                step=0.01,
+                optional=True,
+                tooltip="Choose among the most probable tokens up to this sum; 1 keeps all.",
+            )
+        ),
+        compat.advanced(
+            io.Int.Input(
+                "top_k",
+                default=0,
+                min=0,
+                max=1000,
+                optional=True,
+                tooltip="Choose among this many tokens; 0 keeps all.",
+            )
+        ),
+        compat.advanced(
+            io.Float.Input(
+                "min_p",
+                default=0.0,
+                min=0.0,
+                max=0.99,
+                step=0.01,
+                optional=True,
+                tooltip="Drop tokens less probable than this share of the most probable one; 0 keeps all.",
+            )
+        ),
+        compat.advanced(
+            io.Float.Input(
+                "repetition_penalty",
+                default=1.0,
+                min=0.5,
+                max=2.0,
+                step=0.01,
+                optional=True,
+                tooltip="Above 1 avoids tokens that were used before. Music needs repetition: leave it at 1.",
+            )
+        ),
+    ]
+
+
+def seeds_for(blueprints: tuple[Blueprint, ...], seed: int, batch_size: int) -> tuple[int, ...]:
+    """One seed for each song to plan.
+
+    Raises:
+        ValueError: several blueprints, and a batch size that is neither 1 nor their number.
+    """
+    if len(blueprints) > 1 and batch_size not in (1, len(blueprints)):
+        raise ValueError(
+            f"{len(blueprints)} blueprints are connected and batch_size is {batch_size}: set it to 1 or "
+            f"{len(blueprints)}, which both plan each once"
+        )
+    return item_seeds(seed, max(len(blueprints), batch_size))
+
+
+def loaded(planner: AcePlanner, *, songs: int, tokens: int, branches: int = 1) -> Planner:
+    """The planner on its device, with room for the keys and values that a group of songs needs.
+
+    Args:
+        tokens: of each sequence. branches: sequences of each song; guidance needs two.
+    """
+    rows = min(songs, MAX_SONGS) * branches
+    needed = cache_bytes(planner.patcher.model.config, rows, tokens, planner.dtype)
+    network, device = host.load(planner.patcher, needed)
+    return Planner(network, planner.grammar, planner.dtype, device)
+
+
+def planned_output(planned: PlannedSongs, node_id: str | None) -> io.NodeOutput:
+    """Outputs blueprint and text; the node itself shows a shorter text."""
+    full, short = (
+        "\n\n".join([*(describe(song, longest) for song in planned.blueprints), *planned.notes])
+        for longest in (None, MAX_SHOWN_CHARACTERS)
+    )
+    host.show_text(node_id, short if len(planned.blueprints) <= MOST_IN_LINES else _in_paragraphs(short))
+    return io.NodeOutput(planned.blueprints, full, ui=ui.PreviewText(short))
+
+
+def _in_paragraphs(text: str) -> str:
+    """Each block of lines as one line."""
+    return "\n\n".join(block.replace("\n", ", ") for block in text.split("\n\n"))
+
+
+def describe(song: Blueprint, longest: int | None) -> str:
+    """A plan in lines, each with who decided it; values of more than `longest` characters end in three dots."""
+    lines = []
+    for name in SONG_FIELDS:
+        value = getattr(song, name)
+        if value is None:
+            continue
+        shown = f"{len(value)} codes" if name == "audio_codes" else str(value)
+        mark = " (planned)" if name in song.planned else ""
+        if longest is not None:
+            shown = " / ".join(shown.splitlines())
+            shown = shown if len(shown) <= longest else shown[:longest] + "..."
+        lines.append(f"{name}{mark}:\n{shown}" if "\n" in shown else f"{name}: {shown}{mark}")
+    return "\n".join(lines)

@@ -1,0 +1,154 @@
+"""Plan: fill what a blueprint leaves open and write its audio codes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from ...ace_core.audio.waveform import code_count
+from ...ace_core.planner.planning import CODES_GUIDANCE_SCALE, CODES_PARAMETERS, check_negative_prompt, plan, plan_codes
+from ...ace_core.planner.requests import PlannedSongs
+from ...ace_core.song.blueprint import resolved_duration
+from .. import compat, host
+from ..wires import AceBlueprint, AceBlueprintWire, AcePlanner, AcePlannerWire
+from .inputs import batch_size_input, loaded, planned_output, sampling_inputs, seed_input, seeds_for
+
+PROMPT_TOKENS = 4096  # room for captions and lyrics in the estimate of the cache
+TEXT_TOKENS = 1024
+
+
+class AceComposerPlan(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerPlan",
+            display_name="ACE-Step Plan",
+            category="audio/ACE Composer",
+            description="Fill what a blueprint leaves open (bpm, key, time signature, duration, language, caption) and "
+            "write the audio codes that the renderer follows. What you set is never changed.",
+            search_aliases=["think", "chain of thought", "audio codes", "metadata"],
+            inputs=[
+                AcePlannerWire.Input("planner", tooltip="From Load Planner."),
+                AceBlueprintWire.Input("blueprint", tooltip="What you decided; open fields are planned."),
+                seed_input(),
+                batch_size_input(
+                    "How many songs to plan from one blueprint. With several blueprints: 1, or their number."
+                ),
+                io.Boolean.Input(
+                    "write_codes",
+                    default=True,
+                    tooltip="Write audio codes, 5 a second: slower, but the song holds together. Off: text only.",
+                ),
+                io.Boolean.Input(
+                    "rewrite_caption",
+                    default=True,
+                    tooltip="Let the planner write a richer caption for the renderer. Yours stays in the blueprint.",
+                ),
+                compat.advanced(
+                    io.Boolean.Input(
+                        "detect_language", default=True, optional=True, tooltip="Decide an open vocal language."
+                    )
+                ),
+                compat.advanced(
+                    io.Boolean.Input(
+                        "share_plan",
+                        default=False,
+                        optional=True,
+                        tooltip="One plan for all songs of the batch, with codes of their own. Off: a plan for each.",
+                    )
+                ),
+                compat.advanced(
+                    io.Float.Input(
+                        "guidance",
+                        default=CODES_GUIDANCE_SCALE,
+                        min=1.0,
+                        max=5.0,
+                        step=0.1,
+                        optional=True,
+                        tooltip="How strongly the codes follow the plan; 1 is off and twice as fast.",
+                    )
+                ),
+                compat.advanced(
+                    io.String.Input(
+                        "negative_prompt",
+                        multiline=True,
+                        default="",
+                        dynamic_prompts=False,
+                        optional=True,
+                        tooltip="What the song should not be, in words. Needs guidance above 1.",
+                    )
+                ),
+                compat.advanced(
+                    io.Boolean.Input(
+                        "natural_ending",
+                        default=False,
+                        optional=True,
+                        tooltip="Let the music end by itself in the last 4 seconds; the rest is silence.",
+                    )
+                ),
+                compat.advanced(
+                    io.Boolean.Input(
+                        "legacy_prompts",
+                        default=False,
+                        optional=True,
+                        tooltip="The prompt form from before April 2026, to compare with.",
+                    )
+                ),
+                *sampling_inputs(CODES_PARAMETERS),
+            ],
+            outputs=[
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                io.String.Output("text", display_name="text", tooltip="The plan in words."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        planner: AcePlanner,
+        blueprint: AceBlueprint,
+        seed: int,
+        batch_size: int,
+        write_codes: bool,
+        rewrite_caption: bool,
+        detect_language: bool = True,
+        share_plan: bool = False,
+        guidance: float = CODES_GUIDANCE_SCALE,
+        negative_prompt: str = "",
+        natural_ending: bool = False,
+        legacy_prompts: bool = False,
+        **sampling: Any,
+    ) -> io.NodeOutput:
+        check_negative_prompt(negative_prompt, guidance)  # before the words are planned, which takes a while
+        parameters = replace(CODES_PARAMETERS, **sampling)
+        seeds = seeds_for(blueprint, seed, batch_size)
+        planned = plan(
+            loaded(planner, songs=len(seeds), tokens=PROMPT_TOKENS + TEXT_TOKENS),
+            blueprint,
+            seeds,
+            parameters,
+            rewrite_caption=rewrite_caption,
+            detect_language=detect_language,
+            share_plan=share_plan,
+            on_progress=host.progress(),
+        )
+        if write_codes:
+            longest = max(code_count(resolved_duration(song).seconds) for song in planned.blueprints)
+            with_codes = plan_codes(
+                loaded(planner, songs=len(seeds), tokens=PROMPT_TOKENS + longest, branches=1 if guidance == 1 else 2),
+                planned.blueprints,
+                seeds,
+                parameters,
+                guidance_scale=guidance,
+                negative_prompt=negative_prompt,
+                natural_ending=natural_ending,
+                legacy_prompts=legacy_prompts,
+                on_progress=host.progress(),
+            )
+            planned = PlannedSongs(with_codes.blueprints, planned.notes + with_codes.notes)
+        elif negative_prompt.strip():
+            planned = planned._replace(notes=(*planned.notes, "the negative prompt does nothing: no codes are written"))
+        return planned_output(planned, cls.hidden.unique_id)

@@ -1,0 +1,117 @@
+"""Write Song and Rewrite: whole songs from an idea, richer captions and formatted lyrics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from ...ace_core.planner.writing import WRITE_PARAMETERS, rewrite, write_song
+from .. import compat, host
+from ..wires import AceBlueprint, AceBlueprintWire, AcePlanner, AcePlannerWire
+from .inputs import batch_size_input, loaded, planned_output, sampling_inputs, seed_input, seeds_for
+
+CACHE_TOKENS = 6144  # a long prompt and the longest answer, for the estimate of the cache
+
+
+class AceComposerWriteSong(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerWriteSong",
+            display_name="ACE-Step Write Song",
+            category="audio/ACE Composer",
+            description="Simple mode: one line in, a whole song plan out, with caption, lyrics and musical facts.",
+            search_aliases=["simple mode", "idea", "lyrics", "random song", "inspire"],
+            inputs=[
+                AcePlannerWire.Input("planner", tooltip="From Load Planner."),
+                io.String.Input(
+                    "idea",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    placeholder="a sad piano ballad about rain, female vocal",
+                    tooltip="The song in your words, in any language. Empty: the planner has an idea of its own.",
+                ),
+                io.Boolean.Input("instrumental", default=False, tooltip="A song without vocals."),
+                seed_input(),
+                batch_size_input("How many songs to write from the idea, each with a seed of its own."),
+                AceBlueprintWire.Input(
+                    "blueprint", optional=True, tooltip="What you decided already; the song is written around it."
+                ),
+                *sampling_inputs(WRITE_PARAMETERS),
+            ],
+            outputs=[
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                io.String.Output("text", display_name="text", tooltip="The plan in words."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        planner: AcePlanner,
+        idea: str,
+        instrumental: bool,
+        seed: int,
+        batch_size: int,
+        blueprint: AceBlueprint | None = None,
+        **sampling: Any,
+    ) -> io.NodeOutput:
+        if blueprint is not None and len(blueprint) > 1:
+            raise ValueError(f"connect one blueprint with what is decided, got {len(blueprint)}")
+        seeds = seeds_for((), seed, batch_size)
+        planned = write_song(
+            loaded(planner, songs=len(seeds), tokens=CACHE_TOKENS),
+            idea,
+            seeds,
+            replace(WRITE_PARAMETERS, **sampling),
+            instrumental=instrumental,
+            decided=None if blueprint is None else blueprint[0],
+            on_progress=host.progress(),
+        )
+        return planned_output(planned, cls.hidden.unique_id)
+
+
+class AceComposerRewrite(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerRewrite",
+            display_name="ACE-Step Rewrite",
+            category="audio/ACE Composer",
+            description="Write a richer caption for a blueprint and bring its lyrics into the form the model knows.",
+            search_aliases=["format", "enhance", "improve caption", "lyrics"],
+            inputs=[
+                AcePlannerWire.Input("planner", tooltip="From Load Planner."),
+                AceBlueprintWire.Input("blueprint", tooltip="The song to rewrite; its facts stay."),
+                seed_input(),
+                io.Boolean.Input(
+                    "rewrite_lyrics",
+                    default=True,
+                    tooltip="Replace the lyrics too. Off: only the caption is rewritten.",
+                ),
+                *sampling_inputs(WRITE_PARAMETERS),
+            ],
+            outputs=[
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                io.String.Output("text", display_name="text", tooltip="The plan in words."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, planner: AcePlanner, blueprint: AceBlueprint, seed: int, rewrite_lyrics: bool, **sampling: Any
+    ) -> io.NodeOutput:
+        seeds = seeds_for(blueprint, seed, 1)
+        planned = rewrite(
+            loaded(planner, songs=len(seeds), tokens=CACHE_TOKENS),
+            blueprint,
+            seeds,
+            replace(WRITE_PARAMETERS, **sampling),
+            rewrite_lyrics=rewrite_lyrics,
+            on_progress=host.progress(),
+        )
+        return planned_output(planned, cls.hidden.unique_id)

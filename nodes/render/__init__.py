@@ -1,0 +1,1 @@
+"""Render: from a blueprint to sound."""

@@ -1,0 +1,47 @@
+"""Retake: the same song, a little different."""
+
+from __future__ import annotations
+
+from comfy_api.v0_0_2 import io
+
+from .. import compat
+from ..wires import AceConditioning, AceConditioningWire, AceVariation
+
+
+class AceComposerRetake(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerRetake",
+            display_name="ACE-Step Retake",
+            category="audio/ACE Composer",
+            description="Vary a song that you like: the seed of Sample stays, a second seed changes it as far as you "
+            "want.",
+            search_aliases=["variation", "seed", "another take"],
+            inputs=[
+                AceConditioningWire.Input("conditioning", tooltip="From Encode."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Another seed is another retake. Item i of a batch uses seed + i.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=0.3,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="0: the song as it was. 1: what this seed alone gives.",
+                ),
+            ],
+            outputs=[AceConditioningWire.Output("ace_conditioning", display_name="conditioning")],
+        )
+
+    @classmethod
+    def execute(cls, conditioning: AceConditioning, seed: int, strength: float) -> io.NodeOutput:
+        if conditioning.variation is not None:
+            raise ValueError("this conditioning is a retake already, and one retake replaces another: connect one only")
+        return io.NodeOutput(conditioning._replace(variation=AceVariation(seed, strength)))

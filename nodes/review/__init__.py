@@ -1,0 +1,1 @@
+"""Review: timing, scores and measurements of finished songs."""

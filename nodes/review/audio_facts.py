@@ -1,0 +1,77 @@
+"""Audio Facts: what can be measured in a recording, beside what its plan asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from comfy_api.v0_0_2 import io, ui
+
+from ...ace_core.analysis.audio_facts import (
+    AudioFacts,
+    Comparison,
+    compare_with_plan,
+    describe_facts,
+    facts_json,
+    measure_audio,
+)
+from ...ace_core.analysis.pictures import spectrogram_picture, waveform_picture
+from ...ace_core.audio.waveform import SAMPLE_RATE, validate_waveform
+from ...ace_core.song.blueprint import Blueprint
+from .. import compat, host
+from ..edit.inputs import one_for_each
+from ..wires import AceBlueprint, AceBlueprintWire
+
+
+class AceComposerAudioFacts(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerAudioFacts",
+            display_name="ACE-Step Audio Facts",
+            category="audio/ACE Composer",
+            description="Measure audio: duration, loudness, true peak, tempo and key, beside what the blueprint asked "
+            "for, with pictures of spectrogram and waveform. Needs no model.",
+            search_aliases=["lufs", "loudness", "bpm", "key", "spectrogram", "waveform", "analyze audio"],
+            inputs=[
+                io.Audio.Input("audio", tooltip="Any sample rate, mono or stereo, any length."),
+                AceBlueprintWire.Input(
+                    "blueprint", optional=True, tooltip="What was asked for: 1 for all, or one for each song."
+                ),
+            ],
+            outputs=[
+                io.String.Output("text", display_name="text", tooltip="What the node shows."),
+                io.Image.Output("spectrogram", display_name="spectrogram", tooltip="Up to 16 kHz; one for each song."),
+                io.Image.Output("waveform", display_name="waveform", tooltip="A lane for each channel."),
+                io.String.Output("json", display_name="json", tooltip="All measurements, for programs."),
+            ],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, audio: Mapping[str, Any] | None, blueprint: AceBlueprint | None = None) -> io.NodeOutput:
+        rate = SAMPLE_RATE if audio is None else audio["sample_rate"]
+        waveforms = validate_waveform(None if audio is None else audio["waveform"], rate)
+        facts = measure_audio(waveforms, rate, on_progress=host.progress())
+        plans = one_for_each(blueprint or (Blueprint(),), len(facts), "blueprints")
+        measured = [(song, compare_with_plan(song, plan)) for song, plan in zip(facts, plans, strict=True)]
+        text = "\n".join(line for number, song in enumerate(measured, 1) for line in _lines(f"song {number}", *song))
+        spectrogram = torch.stack([spectrogram_picture(item, rate) for item in waveforms])
+        waveform = torch.stack([waveform_picture(item) for item in waveforms])
+        host.show_text(cls.hidden.unique_id, text)
+        pictures = torch.stack((spectrogram, waveform), dim=1).flatten(0, 1)
+        return io.NodeOutput(
+            text,
+            spectrogram,
+            waveform,
+            facts_json(measured),
+            ui={**ui.PreviewImage(pictures, cls=cls).as_dict(), **ui.PreviewText(text).as_dict()},
+        )
+
+
+def _lines(name: str, facts: AudioFacts, plan: Sequence[Comparison]) -> Iterator[str]:
+    yield f"{name}: {describe_facts(facts)}"
+    for item in plan:
+        yield f"{name}: {item.field} asked {item.asked}, measured {item.measured or '-'}: {item.verdict}"

@@ -1,0 +1,178 @@
+"""Lyric Timing: when each line of a finished song is sung, as LRC, subtitles and JSON.
+
+Trap: several songs leave through one text output, which is one text. A form feed stands between them; JSON is a list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from comfy_api.v0_0_2 import io, ui
+
+from ...ace_core.listening.lyric_alignment import AlignedLyrics, align_lyrics
+from ...ace_core.listening.lyric_formats import enhanced_lrc, lrc, srt, timed_json, webvtt
+from ...ace_core.listening.timed_lyrics import Granularity, TimedLyrics, without_tags
+from ...ace_core.progress import share_of_progress
+from ...ace_core.sampling.settings import defaults_for
+from .. import compat, host
+from ..wires import (
+    SONG_SEPARATOR,
+    AceBlueprint,
+    AceBlueprintWire,
+    AceConditioning,
+    AceModel,
+    AceModelWire,
+    AceTextEncoder,
+    AceTextEncoderWire,
+    AceVae,
+)
+from .inputs import (
+    Recording,
+    finished_songs,
+    loaded_for_listening,
+    recording_inputs,
+    recordings,
+    steps_input,
+)
+
+FORMATS = {"lrc": ".lrc", "enhanced lrc": ".words.lrc", "srt": ".srt", "webvtt": ".vtt", "json": ".json"}
+ALL, NOTHING = "all", "nothing"
+
+
+class AceComposerLyricTiming(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerLyricTiming",
+            display_name="ACE-Step Lyric Timing",
+            category="audio/ACE Composer",
+            description="Find when each line of a song's lyrics is sung: LRC for players, subtitles for videos, JSON "
+            "for programs. Works on what was sampled and on any recording whose lyrics are known.",
+            search_aliases=["lrc", "karaoke", "subtitles", "srt", "webvtt", "alignment", "synced lyrics"],
+            inputs=[
+                AceModelWire.Input("model", tooltip="From Load Models: its attention hears the words."),
+                AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
+                io.Boolean.Input(
+                    "structure_tags",
+                    default=False,
+                    tooltip="Keep lines such as [Verse] and [Chorus], with the time at which they begin.",
+                ),
+                io.Combo.Input(
+                    "parts",
+                    options=list(get_args(Granularity)),
+                    default="word",
+                    tooltip="What gets a time of its own in enhanced LRC: each word, or each token of the model.",
+                ),
+                io.Combo.Input(
+                    "save",
+                    options=[ALL, *FORMATS, NOTHING],
+                    default="lrc",
+                    tooltip="Which files to write into the output folder. The outputs have all formats in any case.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="lyrics/ace_composer",
+                    tooltip="Name of the files; folders below the output folder are made as needed.",
+                ),
+                *recording_inputs(),
+                AceBlueprintWire.Input(
+                    "blueprint",
+                    optional=True,
+                    tooltip="Lyrics and caption of the songs, where there is no conditioning; 1, or one for each song.",
+                ),
+                steps_input(),
+            ],
+            outputs=[
+                io.String.Output("lrc", display_name="lrc", tooltip="A time for each line."),
+                io.String.Output("enhanced_lrc", display_name="enhanced_lrc", tooltip="A time for each word too."),
+                io.String.Output("srt", display_name="srt", tooltip="SubRip subtitles."),
+                io.String.Output("webvtt", display_name="webvtt", tooltip="Subtitles for the web."),
+                io.String.Output(
+                    "json", display_name="json", tooltip="A list of songs: lines, words and tokens, in seconds."
+                ),
+            ],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: AceModel,
+        text_encoder: AceTextEncoder,
+        structure_tags: bool,
+        parts: Granularity,
+        save: str,
+        filename_prefix: str,
+        latent: dict[str, Any] | None = None,
+        conditioning: AceConditioning | None = None,
+        audio: Mapping[str, Any] | None = None,
+        vae: AceVae | None = None,
+        blueprint: AceBlueprint | None = None,
+        steps: int = 0,
+    ) -> io.NodeOutput:
+        compat.check_choices(cls.define_schema(), parts=parts, save=save)
+        aligned = _aligned(model, text_encoder, recordings(latent, audio, vae), conditioning, blueprint, steps)
+        timed = [song.timed if structure_tags else without_tags(song.timed) for song in aligned]
+        texts = [_texts(song, parts) for song in timed]
+        files = [] if save == NOTHING else [file for song in texts for file in _saved(song, save, filename_prefix)]
+        shown = [_shown(song, lyrics) for song, lyrics in zip(aligned, timed, strict=True)]
+        places = ["/".join(filter(None, ("output", file["subfolder"], file["filename"]))) for file in files]
+        summary = "\n\n".join([*shown, "\n".join(places)]).strip()
+        host.show_text(cls.hidden.unique_id, summary)
+        joined = [SONG_SEPARATOR.join(song[name] for song in texts) for name in list(FORMATS)[:-1]]
+        document = json.dumps([json.loads(song["json"]) for song in texts], ensure_ascii=False, indent=1) + "\n"
+        return io.NodeOutput(*joined, document, ui={"files": files, **ui.PreviewText(summary).as_dict()})
+
+
+def _aligned(
+    model: AceModel,
+    text_encoder: AceTextEncoder,
+    songs: Sequence[Recording],
+    conditioning: AceConditioning | None,
+    blueprint: AceBlueprint | None,
+    steps: int,
+) -> list[AlignedLyrics]:
+    finished = finished_songs(model, text_encoder, songs, conditioning, blueprint)
+    network, how = loaded_for_listening(model, text_encoder, finished)
+    update = host.progress()
+    return [
+        align_lyrics(
+            network,
+            song.conditions,
+            song.latents,
+            text_encoder.tokenizer,
+            steps=steps or defaults_for(model.kind).steps,
+            on_progress=share_of_progress(update, done, len(finished)),
+            **how,
+        )
+        for done, song in enumerate(finished)
+    ]
+
+
+def _texts(lyrics: TimedLyrics, parts: Granularity) -> dict[str, str]:
+    return {
+        "lrc": lrc(lyrics),
+        "enhanced lrc": enhanced_lrc(lyrics, parts),
+        "srt": srt(lyrics),
+        "webvtt": webvtt(lyrics),
+        "json": timed_json(lyrics),
+    }
+
+
+def _saved(texts: Mapping[str, str], save: str, prefix: str) -> list[dict[str, str]]:
+    names = list(FORMATS) if save == ALL else [save]
+    return host.save_texts(prefix, {FORMATS[name]: texts[name] for name in names})
+
+
+def _shown(song: AlignedLyrics, lyrics: TimedLyrics) -> str:
+    """The lines with their times, and how well the song follows them."""
+    if song.score is None:
+        return "there are no words to sing in these lyrics"
+    score = song.score
+    return (
+        f"{lrc(lyrics)}alignment {score.score:.3f} (coverage {score.coverage:.2f}, monotonicity "
+        f"{score.monotonicity:.2f}, confidence {score.confidence:.2f})"
+    )

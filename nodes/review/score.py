@@ -1,0 +1,287 @@
+"""Score and Best of N: how well songs are what they were to be, and the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from comfy_api.v0_0_2 import io, ui
+
+from ...ace_core.analysis.score_chart import score_chart
+from ...ace_core.listening.alignment_score import AlignmentScore, score_alignment
+from ...ace_core.listening.lyric_attention import PURE_NOISE
+from ...ace_core.listening.song_scores import (
+    ALIGNMENT,
+    DEFAULT_WEIGHTS,
+    PARTS,
+    TOTAL,
+    SongScores,
+    ranking,
+    score_table,
+    scores_json,
+    song_scores,
+)
+from ...ace_core.planner.scoring import DEFAULT_SENSITIVITY, PlannerScores, score_songs
+from ...ace_core.progress import share_of_progress
+from ...ace_core.sampling.settings import defaults_for
+from .. import compat, host
+from ..edit.inputs import one_for_each
+from ..plan.inputs import loaded
+from ..plan.understand import ANSWER_TOKENS, check_hears, codes_of_latents
+from ..render.latents import picked_latent
+from ..wires import (
+    AceBlueprint,
+    AceBlueprintWire,
+    AceConditioning,
+    AceModel,
+    AceModelWire,
+    AcePlanner,
+    AcePlannerWire,
+    AceScores,
+    AceScoresWire,
+    AceTextEncoder,
+    AceTextEncoderWire,
+    AceVae,
+)
+from .inputs import (
+    Recording,
+    finished_songs,
+    loaded_for_listening,
+    recording_inputs,
+    recordings,
+    steps_input,
+)
+
+MAX_WEIGHT = 10.0
+MAX_KEPT = 64
+
+
+class AceComposerScore(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerScore",
+            display_name="ACE-Step Score",
+            category="audio/ACE Composer",
+            description="Judge songs: how well the sound fits caption, lyrics and metadata, as the planner hears it, "
+            "and how well the singing follows the lyrics. What cannot be judged is left out.",
+            search_aliases=["quality", "rating", "pmi", "alignment score", "rank"],
+            inputs=[
+                AceModelWire.Input("model", tooltip="From Load Models."),
+                AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
+                AceBlueprintWire.Input(
+                    "blueprint", tooltip="What the songs were to be: 1 for all, or one for each song."
+                ),
+                *(
+                    io.Float.Input(
+                        f"weight_{name}",
+                        default=DEFAULT_WEIGHTS[name],
+                        min=0.0,
+                        max=MAX_WEIGHT,
+                        step=0.05,
+                        tooltip=f"How much {name} counts in the total; 0 shows it only.",
+                    )
+                    for name in PARTS
+                ),
+                io.Float.Input(
+                    "sensitivity",
+                    default=DEFAULT_SENSITIVITY,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Of caption and lyrics: smaller drives their scores apart, towards 0 and 1.",
+                ),
+                AcePlannerWire.Input(
+                    "planner", optional=True, tooltip="From Load Planner; without it only the alignment is scored."
+                ),
+                *recording_inputs(),
+                steps_input(),
+                compat.advanced(
+                    io.Boolean.Input(
+                        "plan_alignment",
+                        default=False,
+                        optional=True,
+                        tooltip="Show too how well the plan alone lets words and time go together, before any sound. "
+                        "It does not count.",
+                    )
+                ),
+            ],
+            outputs=[
+                AceScoresWire.Output("scores", display_name="scores", tooltip="For Best of N and Save Song."),
+                io.String.Output("json", display_name="json", tooltip="All scores, for programs."),
+            ],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: AceModel,
+        text_encoder: AceTextEncoder,
+        blueprint: AceBlueprint,
+        sensitivity: float,
+        planner: AcePlanner | None = None,
+        latent: dict[str, Any] | None = None,
+        conditioning: AceConditioning | None = None,
+        audio: Mapping[str, Any] | None = None,
+        vae: AceVae | None = None,
+        steps: int = 0,
+        plan_alignment: bool = False,
+        **weights: float,
+    ) -> io.NodeOutput:
+        if planner is not None:
+            check_hears(model)
+        songs = recordings(latent, audio, vae)
+        plans = tuple(one_for_each(blueprint, len(songs), "blueprints"))
+        levels = [1 / (steps or defaults_for(model.kind).steps)] + [PURE_NOISE] * plan_alignment
+        alignments, *planned = _alignments(model, text_encoder, songs, conditioning, plans, levels)
+        none: list[Any] = [None] * len(songs)
+        heard = none if planner is None else _planner_scores(planner, model, songs, plans, sensitivity)
+        part_weights = {name: weights[f"weight_{name}"] for name in PARTS}
+        scores = tuple(
+            song_scores(*item, part_weights)
+            for item in zip(heard, alignments, planned[0] if planned else none, strict=True)
+        )
+        summary = "\n".join((score_table(scores), *_details(scores), *_absent(scores, planner)))
+        host.show_text(cls.hidden.unique_id, summary)
+        return io.NodeOutput(AceScores(scores), scores_json(scores), ui=ui.PreviewText(summary))
+
+
+class AceComposerBestOfN(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerBestOfN",
+            display_name="ACE-Step Best of N",
+            category="audio/ACE Composer",
+            description="Keep the best songs of a batch. Latents, audio and blueprints leave in the order of their "
+            "places, so that only the winners have to be decoded.",
+            search_aliases=["select", "rank", "pick best", "filter batch", "test-time scaling"],
+            inputs=[
+                AceScoresWire.Input("scores", tooltip="From Score."),
+                io.Int.Input("keep", default=1, min=1, max=MAX_KEPT, tooltip="How many songs to keep."),
+                io.Combo.Input(
+                    "rank_by",
+                    options=[TOTAL, *PARTS],
+                    default=TOTAL,
+                    tooltip="The score that decides. Songs without it come last; equal ones keep their order.",
+                ),
+                io.Latent.Input("latent", optional=True, tooltip="The songs as latents, in the order of the scores."),
+                io.Audio.Input("audio", optional=True, tooltip="The songs as audio, in the order of the scores."),
+                AceBlueprintWire.Input(
+                    "blueprint", optional=True, tooltip="Their plans: 1 for all, or one for each song."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output("best_latent", display_name="latent"),
+                io.Audio.Output("best_audio", display_name="audio"),
+                AceBlueprintWire.Output("best_blueprint", display_name="blueprint"),
+                AceScoresWire.Output("best_scores", display_name="scores"),
+                io.Image.Output("chart", display_name="chart", tooltip="A bar for each song."),
+                io.String.Output("ranking", display_name="ranking", tooltip="The table that the node shows."),
+            ],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        scores: AceScores,
+        keep: int,
+        rank_by: str,
+        latent: dict[str, Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        blueprint: AceBlueprint | None = None,
+    ) -> io.NodeOutput:
+        compat.check_choices(cls.define_schema(), rank_by=rank_by)
+        songs = scores.songs
+        _check_counts(len(songs), keep, latent, audio)
+        order = ranking(songs, rank_by)
+        best = order[:keep]
+        plans = None if blueprint is None else one_for_each(blueprint, len(songs), "blueprints")
+        chart = score_chart([song.value(rank_by) for song in songs], order, keep)[None]
+        table = score_table(songs, order)
+        host.show_text(cls.hidden.unique_id, table)
+        return io.NodeOutput(
+            host.unconnected("latent") if latent is None else picked_latent(latent, best),
+            host.unconnected("audio") if audio is None else {**audio, "waveform": audio["waveform"][best]},
+            host.unconnected("blueprint") if plans is None else tuple(plans[index] for index in best),
+            AceScores(tuple(songs[index] for index in best)),
+            chart,
+            table,
+            ui={**ui.PreviewImage(chart, cls=cls).as_dict(), **ui.PreviewText(table).as_dict()},
+        )
+
+
+def _alignments(
+    model: AceModel,
+    text_encoder: AceTextEncoder,
+    songs: Sequence[Recording],
+    conditioning: AceConditioning | None,
+    plans: AceBlueprint,
+    levels: Sequence[float],
+) -> list[list[AlignmentScore | None]]:
+    """For each noise level the scores of all songs."""
+    finished = finished_songs(model, text_encoder, songs, conditioning, plans)
+    network, how = loaded_for_listening(model, text_encoder, finished)
+    update = host.progress()
+    passes = len(levels) * len(finished)
+    return [
+        [
+            score_alignment(
+                network,
+                song.conditions,
+                song.latents,
+                text_encoder.tokenizer,
+                level=level,
+                on_progress=share_of_progress(update, number * len(finished) + done, passes),
+                **how,
+            )
+            for done, song in enumerate(finished)
+        ]
+        for number, level in enumerate(levels)
+    ]
+
+
+def _planner_scores(
+    planner: AcePlanner, model: AceModel, songs: Sequence[Recording], plans: AceBlueprint, sensitivity: float
+) -> list[PlannerScores]:
+    """Scores of what is heard: the codes are those of the sound, not those that the plan asked for."""
+    codes = [codes_of_latents(model, song.latents[None])[0] for song in songs]
+    longest = max(map(len, codes))
+    return score_songs(
+        loaded(planner, songs=2, tokens=longest + ANSWER_TOKENS),
+        plans,
+        codes,
+        sensitivity=sensitivity,
+        on_progress=host.progress(),
+    )
+
+
+def _details(songs: Sequence[SongScores]) -> list[str]:
+    return [
+        f"song {number}: " + ", ".join(f"{name} {value:.2f}" for name, value in song.details.items())
+        for number, song in enumerate(songs, 1)
+        if song.details
+    ]
+
+
+def _absent(songs: Sequence[SongScores], planner: AcePlanner | None) -> list[str]:
+    """Why a part is missing from all songs."""
+    remarks = []
+    if planner is None:
+        remarks.append("no planner is connected: caption, lyrics and metadata are not scored")
+    if all(ALIGNMENT not in song.parts for song in songs):
+        remarks.append("the lyrics have no words to sing: there is no alignment")
+    return remarks
+
+
+def _check_counts(songs: int, keep: int, latent: dict[str, Any] | None, audio: Mapping[str, Any] | None) -> None:
+    if keep > songs:
+        raise ValueError(f"{keep} songs are to be kept and {songs} were scored: lower keep")
+    given = {"latents": latent and len(latent["samples"]), "pieces of audio": audio and len(audio["waveform"])}
+    for what, count in given.items():
+        if count is not None and count != songs:
+            raise ValueError(f"got {count} {what} for {songs} scores: connect the songs that were scored")

@@ -1,0 +1,1 @@
+"""Train: datasets and LoRA training."""

@@ -1,0 +1,349 @@
+"""Dataset, Label Dataset and Preprocess: from a folder of songs to what the trainer reads.
+
+Where things are: songs in a folder below `input`, `models/ace_step_datasets`, or a root that extra_model_paths.yaml
+names under `ace_step_datasets`. Labels go to `output/ace_step_datasets/<name>.json`, never beside the songs, which may
+lie on a read-only disk; Dataset reads that file again. Samples go to `output/ace_step_training/<name>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from comfy_api.v0_0_2 import io, ui
+from torch import Tensor
+
+from ...ace_core.checkpoints.registry import stamp
+from ...ace_core.dataset.dataset import TAG_POSITIONS, Dataset, Skipped, TagPosition, remarks
+from ...ace_core.dataset.facts import read_text
+from ...ace_core.dataset.labelling import Described, label_dataset, with_labels
+from ...ace_core.dataset.official_json import MAX_DATASET_BYTES, dataset_json, parse_json, read_samples
+from ...ace_core.dataset.preprocessing import Encoders, preprocess
+from ...ace_core.dataset.recordings import MAX_CLIP_SECONDS
+from ...ace_core.dataset.scanning import folder_stamp, scan_folder
+from ...ace_core.files import write_whole
+from ...ace_core.lora.saving import base_model_name
+from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS, hear
+from ...ace_core.progress import Progress, share_of_progress
+from ...ace_core.render.conditions import SongPrompt, encode_conditions, encode_text
+from .. import compat, host
+from ..edit.inputs import encoded
+from ..plan.inputs import loaded, sampling_inputs, seed_input
+from ..plan.understand import ANSWER_TOKENS, check_hears, codes_of_latents
+from ..wires import (
+    AceDataset,
+    AceDatasetWire,
+    AceModel,
+    AceModelWire,
+    AcePlanner,
+    AcePlannerWire,
+    AceTextEncoder,
+    AceTextEncoderWire,
+    AceTrainingData,
+    AceTrainingDataWire,
+    AceVae,
+    AceVaeWire,
+)
+
+NONE = "none"
+SHOWN_LINES = 30
+
+
+class AceComposerDataset(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerDataset",
+            display_name="ACE-Step Dataset",
+            category="audio/ACE Composer",
+            description="Find the songs of a folder, with lyrics, captions and musical facts from the files beside "
+            "them, to train a LoRA on.",
+            search_aliases=["training data", "train lora", "scan folder", "lyrics", "captions"],
+            inputs=[
+                io.Combo.Input(
+                    "folder",
+                    options=host.dataset_folders(),
+                    tooltip="A folder with songs (wav, mp3, flac, ogg, opus, m4a), below the input folder or a "
+                    "dataset root; folders in it are searched too.",
+                ),
+                io.String.Input(
+                    "name", default="", tooltip="Name of the dataset and of what is made from it. Empty: the folder's."
+                ),
+                io.String.Input(
+                    "activation_tag",
+                    default="",
+                    tooltip="Words that shall call the style up, best ones that mean nothing else. Empty: none.",
+                ),
+                io.Combo.Input(
+                    "tag_position",
+                    options=list(TAG_POSITIONS),
+                    default="prepend",
+                    tooltip="Where the activation tag goes: before the caption, behind it, or in its place.",
+                ),
+                io.Int.Input(
+                    "genre_ratio",
+                    default=0,
+                    min=0,
+                    max=100,
+                    tooltip="Percent of the songs that are learnt by their genre instead of the caption.",
+                ),
+                io.Boolean.Input(
+                    "all_instrumental", default=False, tooltip="Learn every song as an instrumental, without lyrics."
+                ),
+                io.Combo.Input(
+                    "labels",
+                    options=[NONE, *host.label_files()],
+                    default=NONE,
+                    optional=True,
+                    tooltip="A file of Label Dataset, edited or not: it lists the songs, and what it says comes first.",
+                ),
+            ],
+            outputs=[
+                AceDatasetWire.Output("ace_dataset", display_name="dataset"),
+                io.String.Output(
+                    "report", display_name="report", tooltip="Everything that was found, skipped and left out."
+                ),
+            ],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, folder: str | None, labels: str | None = NONE) -> bool | str:
+        """Folders and files may be newer than the lists in the page."""
+        try:
+            if folder is not None:
+                host.dataset_folder(folder)
+            if labels not in (None, NONE):
+                host.input_path(labels)
+        except FileNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str, labels: str = NONE, **_: object) -> list[str]:
+        files = [] if labels == NONE else stamp([host.input_path(labels)])
+        return [folder_stamp(host.dataset_folder(folder)[1]), *map(str, files)]
+
+    @classmethod
+    def execute(
+        cls,
+        folder: str,
+        name: str,
+        activation_tag: str,
+        tag_position: TagPosition,
+        genre_ratio: int,
+        all_instrumental: bool,
+        labels: str = NONE,
+    ) -> io.NodeOutput:
+        compat.check_choices(cls.define_schema(), tag_position=tag_position)
+        root, path = host.dataset_folder(folder)
+        chosen = None if labels == NONE else host.input_path(labels)
+        scan = scan_folder(path, root, dataset_json=chosen, on_progress=host.progress())
+        if not scan.clips:
+            raise ValueError(
+                f"there is no song to learn from in {folder}: "
+                f"{'; '.join(map(str, scan.skipped[:5])) or 'it holds no wav, mp3, flac, ogg, opus or m4a'}"
+            )
+        dataset = Dataset(
+            name.strip() or path.name, scan.clips, activation_tag, tag_position, genre_ratio, all_instrumental
+        )
+        facts = [_known(dataset), *remarks(dataset)]
+        problems = [*_skipped_lines(scan.skipped), *scan.notes]
+        songs = [f"{clip.name}: {clip.seconds:.0f} s, {clip.song!r}" for clip in dataset.clips]
+        shown = _show(cls.hidden.unique_id, [*facts, *problems])
+        return io.NodeOutput(dataset, "\n".join([*facts, *problems, *songs]), ui=shown)
+
+
+class AceComposerLabelDataset(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerLabelDataset",
+            display_name="ACE-Step Label Dataset",
+            category="audio/ACE Composer",
+            description="Let the planner listen to the songs of a dataset and fill in captions, genres and musical "
+            "facts that are missing, in a file that you can edit.",
+            search_aliases=["auto label", "caption", "training data", "tagger"],
+            inputs=[
+                AceDatasetWire.Input("dataset", tooltip="From Dataset."),
+                AcePlannerWire.Input("planner", tooltip="From Load Planner."),
+                AceModelWire.Input("model", tooltip="From Load Models: its audio tokenizer hears the songs."),
+                AceVaeWire.Input("vae", tooltip="From Load Models."),
+                seed_input(
+                    "Decides the planner's choices. Each song is described with it, so its labels do not depend on "
+                    "others."
+                ),
+                io.Boolean.Input(
+                    "overwrite",
+                    default=False,
+                    tooltip="Ask about every song again, and replace captions, genres and facts that are there.",
+                ),
+                io.Boolean.Input(
+                    "write_lyrics",
+                    default=False,
+                    tooltip="Write down the lyrics of songs that have none. Takes much longer; check them.",
+                ),
+                *sampling_inputs(UNDERSTAND_PARAMETERS),
+            ],
+            outputs=[
+                AceDatasetWire.Output("ace_dataset", display_name="dataset"),
+                io.String.Output("file", display_name="file", tooltip="Where the labels are."),
+            ],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        dataset: AceDataset,
+        planner: AcePlanner,
+        model: AceModel,
+        vae: AceVae,
+        seed: int,
+        overwrite: bool,
+        write_lyrics: bool,
+        **sampling: Any,
+    ) -> io.NodeOutput:
+        check_hears(model)
+        path = host.output_folder(host.DATASETS_FOLDER) / f"{dataset.name}.json"
+        dataset, created_at, notes = _with_earlier(dataset, path)
+        parameters = replace(UNDERSTAND_PARAMETERS, **sampling)
+
+        def describe(waveform: Tensor, on_progress: Progress | None) -> Described:
+            codes = codes_of_latents(model, encoded(vae, waveform, share_of_progress(on_progress, 0, 2)))
+            (heard,) = hear(
+                loaded(planner, songs=1, tokens=len(codes[0]) + ANSWER_TOKENS),
+                codes,
+                [seed],
+                parameters,
+                with_lyrics=write_lyrics,
+                on_progress=share_of_progress(on_progress, 1, 2),
+            )
+            return Described(heard.song, heard.genres or None)
+
+        def save(labelled: Dataset) -> None:
+            text = dataset_json(labelled, created_at)
+            write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+
+        result = label_dataset(
+            dataset, describe, save, overwrite=overwrite, write_lyrics=write_lyrics, on_progress=host.progress()
+        )
+        save(result.dataset)
+        place = f"output/{host.DATASETS_FOLDER}/{path.name}"
+        lines = [
+            place,
+            f"listened to {result.described} of {len(dataset.clips)} songs",
+            _known(result.dataset),
+            *_skipped_lines(result.skipped),
+            *notes,
+        ]
+        return io.NodeOutput(result.dataset, place, ui=_show(cls.hidden.unique_id, lines))
+
+
+class AceComposerPreprocess(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return compat.Schema(
+            node_id="AceComposerPreprocess",
+            display_name="ACE-Step Preprocess",
+            category="audio/ACE Composer",
+            description="Turn a dataset into training data: latents and conditions of each song, computed once and "
+            "kept on disk.",
+            search_aliases=["encode dataset", "cache latents", "training data", "tensors"],
+            inputs=[
+                AceDatasetWire.Input("dataset", tooltip="From Dataset or Label Dataset."),
+                AceModelWire.Input(
+                    "model", tooltip="From Load Models: the model to train; its condition encoder is used here."
+                ),
+                AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
+                AceVaeWire.Input("vae", tooltip="From Load Models."),
+            ],
+            outputs=[AceTrainingDataWire.Output("ace_training_data", display_name="training_data")],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, dataset: AceDataset, model: AceModel, text_encoder: AceTextEncoder, vae: AceVae) -> io.NodeOutput:
+        folder = host.output_folder(host.TRAINING_FOLDER, dataset.name)
+        encoders = _encoders(model, text_encoder, vae)
+        base_model = base_model_name(model.size, model.kind)
+        done = preprocess(dataset, folder, encoders, base_model=base_model, on_progress=host.progress())
+        data = AceTrainingData(folder, done.manifest)
+        lines = [
+            repr(data),
+            f"output/{host.TRAINING_FOLDER}/{dataset.name}, for {base_model}",
+            f"encoded {done.recordings_encoded} recordings and {done.texts_encoded} texts, the others were there",
+            *_skipped_lines(done.skipped),
+            *(f"{name}: only its first {MAX_CLIP_SECONDS:g} s" for name in done.cropped),
+            *remarks(dataset),
+        ]
+        return io.NodeOutput(data, ui=_show(cls.hidden.unique_id, lines))
+
+
+def _with_earlier(dataset: Dataset, path: Path) -> tuple[Dataset, str, list[str]]:
+    """The dataset with the labels that are in the file, when that was begun, and remarks."""
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    if not path.exists():
+        return dataset, now, []
+    try:
+        document: Any = parse_json(read_text(path, MAX_DATASET_BYTES))
+        dataset, notes = with_labels(dataset, read_samples(document))
+    except ValueError as error:
+        raise ValueError(
+            f"output/{host.DATASETS_FOLDER}/{path.name} {error}; mend it, delete it, or give the dataset another name"
+        ) from error
+    metadata = document.get("metadata")
+    created_at = metadata.get("created_at") if isinstance(metadata, dict) else None
+    return dataset, created_at if isinstance(created_at, str) else now, notes
+
+
+def _encoders(model: AceModel, text_encoder: AceTextEncoder, vae: AceVae) -> Encoders:
+    def encode_audio(waveform: Tensor, on_progress: Progress | None) -> Tensor:
+        return encoded(vae, waveform, on_progress)[0]
+
+    def encode_prompt(prompt: SongPrompt) -> Tensor:
+        network, device = host.load(text_encoder.patcher)
+        attention = host.attention(device)
+        text = encode_text(network, prompt, device=device, dtype=text_encoder.dtype, attention=attention)
+        network, device = host.load(model.condition_encoder)
+        attention = host.attention(device)
+        return encode_conditions(network, text, model.silence, device=device, dtype=model.dtype, attention=attention)
+
+    text_networks = (host.identity(text_encoder.patcher), host.identity(model.condition_encoder))
+    return Encoders(
+        encode_audio,
+        encode_prompt,
+        text_encoder.tokenizer,
+        model.silence,
+        audio_identity=f"{host.identity(vae.patcher)} in {vae.dtype}",
+        text_identity=f"{text_networks} in {text_encoder.dtype}, {model.dtype}",
+    )
+
+
+def _known(dataset: Dataset) -> str:
+    """How many songs there are, and of how many each fact is known."""
+    clips = dataset.clips
+    counts = {
+        name: sum(getattr(clip.song, name) is not None for clip in clips)
+        for name in ("caption", "lyrics", "bpm", "key", "time_signature", "language")
+    } | {"genre": sum(clip.genre is not None for clip in clips)}
+    known = ", ".join(f"{name.replace('_', ' ')} of {count}" for name, count in counts.items())
+    return f"{dataset!r}; {known}"
+
+
+def _skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
+    return [f"{len(skipped)} skipped:", *map(str, skipped)] if skipped else []
+
+
+def _show(node_id: str | None, lines: Sequence[str]) -> ui.PreviewText:
+    """Lines on the node, not too many."""
+    more = len(lines) - SHOWN_LINES
+    text = "\n".join([*lines[:SHOWN_LINES], *([f"... and {more} more lines"] if more > 0 else [])])
+    host.show_text(node_id, text)
+    return ui.PreviewText(text)
