@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension, io
 
-from . import host
+from .host import folders
 from .edit.cover import AceComposerCover
 from .edit.reference_audio import AceComposerReferenceAudio
 from .edit.repaint import AceComposerExtend, AceComposerRepaint
@@ -35,8 +35,8 @@ class AceComposerExtension(ComfyExtension):
     """What ComfyUI loads; also makes the folders `ace_step` and `ace_step_datasets` known."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        host.register_model_folder()
-        host.register_dataset_folder()
+        folders.register_model_folder()
+        folders.register_dataset_folder()
         return [
             AceComposerLoadModels,
             AceComposerBlueprint,

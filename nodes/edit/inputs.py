@@ -13,7 +13,7 @@ from ...ace_core.audio.waveform import LATENT_FRAME_RATE, MAX_DURATION_SECONDS, 
 from ...ace_core.progress import Progress
 from ...ace_core.song.fields import TRACKS
 from ...ace_core.tasks.song_task import SongTask, source_waveforms, whole_frames
-from .. import host
+from ..host import feedback, networks
 from ..wires import AceTask, AceTaskWire, AceVae, AceVaeWire
 
 Value = TypeVar("Value")
@@ -61,14 +61,14 @@ def encoded(vae: AceVae, waveforms: Tensor, on_progress: Progress | None = None)
     waveforms = whole_frames(waveforms)
     tile_frames = min(ENCODE_TILE_FRAMES, waveforms.shape[-1] // SAMPLES_PER_FRAME)
     # The encoder mirrors the decoder: as many signals at the full rate.
-    network, device = host.load(vae.patcher, decode_memory_bytes(vae.patcher.model.config, tile_frames, vae.dtype))
+    network, device = networks.load(vae.patcher, decode_memory_bytes(vae.patcher.model.config, tile_frames, vae.dtype))
     return encode(
         network,
         waveforms,
         device=device,
         dtype=vae.dtype,
-        out_of_memory=host.OUT_OF_MEMORY,
-        on_progress=on_progress or host.progress(),
+        out_of_memory=networks.OUT_OF_MEMORY,
+        on_progress=on_progress or feedback.progress(),
     )
 
 
@@ -89,7 +89,7 @@ def one_for_each(values: Sequence[Value], items: int, what: str) -> list[Value]:
 def task_result(songs: Sequence[SongTask], node_id: str | None, *notes: str) -> io.NodeOutput:
     """Output of a task node, with what it will do shown on the node."""
     text = "\n".join([*(described(song) for song in songs), *notes])
-    host.show_text(node_id, text)
+    feedback.show_text(node_id, text)
     return io.NodeOutput(AceTask(tuple(songs)), ui=ui.PreviewText(text))
 
 

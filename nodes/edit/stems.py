@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...ace_core.audio.mixing import Channel, lowered_to_full_scale, mix
 from ...ace_core.audio.waveform import SAMPLE_RATE, resample, to_stereo, validate_waveform
-from .. import compat, host
+from .. import compat
+from ..host import feedback
 from ..wires import AceTask, AceTaskWire
 from .inputs import TRACK_CHOICES
 
@@ -99,7 +100,7 @@ class AceComposerMix(io.ComfyNode):
             f"item {item}: lowered by {decibels:.1f} dB to full scale" if decibels else f"item {item}: level kept"
             for item, decibels in enumerate(lowered, 1)
         )
-        host.show_text(cls.hidden.unique_id, text)
+        feedback.show_text(cls.hidden.unique_id, text)
         return io.NodeOutput({"waveform": mixed, "sample_rate": SAMPLE_RATE}, ui=ui.PreviewText(text))
 
 

@@ -10,7 +10,8 @@ from ...ace_core.song_files.encoding import DEMUXERS, read_sound
 from ...ace_core.song_files.files import read_record
 from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import SamplerWishes, codes_strength, sources_left_out
-from .. import compat, host
+from .. import compat
+from ..host import feedback, folders
 from ..load.hashes import model_hashes, model_inputs
 from ..wires import AceBlueprintWire, AceModel, AcePlanner, AceRecordWire, AceTextEncoder, AceVae
 
@@ -30,7 +31,7 @@ class AceComposerLoadSong(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "audio",
-                    options=host.user_files(DEMUXERS),
+                    options=folders.user_files(DEMUXERS),
                     upload=io.UploadType.audio,
                     tooltip="A song file in the input folder, or one that Save Song wrote into the output folder.",
                 ),
@@ -60,14 +61,14 @@ class AceComposerLoadSong(io.ComfyNode):
         """A file may be newer than the list in the page."""
         try:
             if audio is not None:
-                host.input_path(audio)
+                folders.input_path(audio)
         except FileNotFoundError as error:
             return str(error)
         return True
 
     @classmethod
     def fingerprint_inputs(cls, audio: str, **_: object) -> tuple[str, int, int]:
-        path = host.input_path(audio)
+        path = folders.input_path(audio)
         return audio, path.stat().st_size, path.stat().st_mtime_ns
 
     @classmethod
@@ -79,12 +80,12 @@ class AceComposerLoadSong(io.ComfyNode):
         vae: AceVae | None = None,
         planner: AcePlanner | None = None,
     ) -> io.NodeOutput:
-        path = host.input_path(audio)
+        path = folders.input_path(audio)
         record = read_record(path)
         sound = read_sound(path)
         hashes, notes = model_hashes(model, text_encoder, vae, planner)
         text = "\n".join((*_summary(record), *_model_lines(record, hashes), *notes))
-        host.show_text(cls.hidden.unique_id, text)
+        feedback.show_text(cls.hidden.unique_id, text)
         return io.NodeOutput(
             (record.blueprint,),
             {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate},

@@ -16,7 +16,8 @@ from ...ace_core.song_files.encoding import ENCODINGS, Sound
 from ...ace_core.song_files.files import write_song
 from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import sources_left_out
-from .. import compat, host
+from .. import compat
+from ..host import feedback, results
 from ..edit.inputs import one_for_each
 from ..load.hashes import model_hashes, model_inputs
 from ..render.latents import sample_counts, song_records
@@ -119,8 +120,8 @@ class AceComposerSaveSong(io.ComfyNode):
         if hash_models:
             hashes, hash_notes = model_hashes(model, text_encoder, vae, planner)
             notes += hash_notes
-        workflow, prompt = host.graph_to_save(cls.hidden)
-        update = host.progress()
+        workflow, prompt = results.graph_to_save(cls.hidden)
+        update = feedback.progress()
         lines, saved = [], []
         for item, waveform in enumerate(waveforms):
             record = replace(
@@ -130,7 +131,7 @@ class AceComposerSaveSong(io.ComfyNode):
                 scores=_flat(judged[item]),
                 lrc=texts[item].strip(),
             )
-            ((path, result),) = host.new_output_files(filename_prefix, f".{ENCODINGS[encoding].container}")
+            ((path, result),) = results.new_output_files(filename_prefix, f".{ENCODINGS[encoding].container}")
             song_notes = write_song(
                 path,
                 Sound(waveform, audio["sample_rate"]),
@@ -146,7 +147,7 @@ class AceComposerSaveSong(io.ComfyNode):
             lines.append("/".join(part for part in ("output", result["subfolder"], result["filename"]) if part))
             lines += [*song_notes, *([left_out] if left_out else [])]
         text = "\n".join((*lines, *notes))
-        host.show_text(cls.hidden.unique_id, text)
+        feedback.show_text(cls.hidden.unique_id, text)
         return io.NodeOutput(ui={"audio": saved, "text": (text,)})
 
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from ...ace_core.checkpoints.inspection import TEXT_ENCODER_FOLDERS, VAE_FOLDERS, ModelFiles
-from .. import host
+from ..host import folders
 
 AUTO = "auto"
 TEXT_ENCODER_FILE = "text_encoders/qwen_0.6b_ace15.safetensors"
@@ -69,7 +69,7 @@ def chosen_path(choice: str) -> Path:
         FileNotFoundError: it is not there (any more).
     """
     folder, _, name = choice.partition("/")
-    return host.model_path(folder, name)
+    return folders.model_path(folder, name)
 
 
 def text_encoder_path(choice: str, model: ModelFiles) -> Path:
@@ -105,17 +105,17 @@ def _component_path(choice: str, model: ModelFiles, folders: tuple[str, ...], pu
 
 
 def _weight_files(folder: str) -> list[str]:
-    return [f"{folder}/{name}" for name in host.model_files(folder)]
+    return [f"{folder}/{name}" for name in folders.model_files(folder)]
 
 
 def _ace_step_folders() -> list[tuple[str, str, bool]]:
     """Choice, last part of the path and "is a model" of every folder below `models/ace_step` that holds a config."""
-    names = [PurePosixPath(name.replace("\\", "/")) for name in host.model_files(host.ACE_STEP_FOLDER)]
+    names = [PurePosixPath(name.replace("\\", "/")) for name in folders.model_files(folders.ACE_STEP_FOLDER)]
     weights = {name.parent for name in names if name.suffix == ".safetensors"}
     indexed = {name.parent for name in names if name.name in ("config.json", "model_index.json")}
     indexed |= {name.parent.parent for name in names if name.parent.name == "transformer"}
     return [
-        (f"{host.ACE_STEP_FOLDER}/{folder}", folder.name, folder in weights or folder / "transformer" in weights)
+        (f"{folders.ACE_STEP_FOLDER}/{folder}", folder.name, folder in weights or folder / "transformer" in weights)
         for folder in sorted(indexed)
         if folder != PurePosixPath(".")
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...ace_core.checkpoints.registry import FileStamp
-from .. import host
+from ..host import feedback, networks
 from ..wires import (
     AceModel,
     AceModelWire,
@@ -39,7 +39,7 @@ def model_hashes(*wires: ModelWire) -> tuple[dict[str, str], list[str]]:
     files = [file for wire in wires if wire is not None for file in _weight_files(wire)]
     hashes: dict[str, str] = {}
     notes = []
-    for file, digest in host.file_hashes.get(files, host.progress()).items():
+    for file, digest in networks.file_hashes.get(files, feedback.progress()).items():
         path = Path(file.path)
         name = f"{path.parent.name}/{path.name}"
         if digest is None:

@@ -15,7 +15,8 @@ from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
 from ...ace_core.lora.extraction import extract_lora
 from ...ace_core.lora.formats import PEFT_WEIGHTS, adapter_files, adapter_key, check_fits, describe, inspect_adapter
 from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
-from .. import compat, host
+from .. import compat
+from ..host import adapters, feedback, folders, networks
 from ..wires import AceModel, AceModelWire
 
 FOLDER = "loras"
@@ -80,27 +81,28 @@ class AceComposerLoadLora(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora: str, **_: object) -> list[tuple[str, int, int]]:
-        return [tuple(entry) for entry in stamp(adapter_files(host.model_path(FOLDER, lora)))]
+        return [tuple(entry) for entry in stamp(adapter_files(folders.model_path(FOLDER, lora)))]
 
     @classmethod
     def execute(
         cls, model: AceModel, lora: str, strength: float, strength_self: float = 1.0, strength_cross: float = 1.0
     ) -> io.NodeOutput:
         compat.check_choices(cls.define_schema(), lora=lora)
-        files = inspect_adapter(host.model_path(FOLDER, lora))
+        files = inspect_adapter(folders.model_path(FOLDER, lora))
         shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.model.state_dict().items()}
         remarks = check_fits(files, shapes, repr(model), model.kind)
         applied = AppliedAdapter(
             PurePosixPath(lora.replace("\\", "/")).name,
-            host.adapter_weights(files, model.dit),
+            adapters.adapter_weights(files, model.dit),
             Strengths(strength, strength_self, strength_cross),
             adapter_key(files).files,
         )
         adapted = model._replace(
-            dit=host.with_adapter(model.dit, applied.adapter, applied.strengths), adapters=(*model.adapters, applied)
+            dit=adapters.with_adapter(model.dit, applied.adapter, applied.strengths),
+            adapters=(*model.adapters, applied),
         )
         summary = "\n".join((f"{applied!r}: {describe(files)}", *_useless_strengths(applied), *remarks))
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(adapted, ui=ui.PreviewText(summary))
 
 
@@ -166,8 +168,8 @@ class AceComposerSaveLora(io.ComfyNode):
     ) -> io.NodeOutput:
         compat.check_choices(cls.define_schema(), style=style, precision=precision)
         _check_models(model, base)
-        root, new_name = host.new_model_name(FOLDER, name)
-        host.make_room(model.dit.load_device, WORKING_BYTES)
+        root, new_name = folders.new_model_name(FOLDER, name)
+        networks.make_room(model.dit.load_device, WORKING_BYTES)
         extraction = extract_lora(_differences(model, base, model.dit.load_device), rank)
         source = f"{model!r} without {base!r}" if base is not None else " + ".join(map(repr, model.adapters))
         start = model if base is None else base
@@ -188,14 +190,14 @@ class AceComposerSaveLora(io.ComfyNode):
                 *_left_out(model, base),
             )
         )
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(ui=ui.PreviewText(summary))
 
 
 def lora_options() -> list[str]:
     """The adapters in the host's folder: safetensors files, and for a file of peft the folder it lies in."""
     options = []
-    for name in host.model_files(FOLDER):
+    for name in folders.model_files(FOLDER):
         path = PurePosixPath(name.replace("\\", "/"))
         if path.name == PEFT_WEIGHTS and path.parent.name:
             options.append(path.parent.as_posix())
@@ -231,13 +233,13 @@ def _check_models(model: AceModel, base: AceModel | None) -> None:
 
 def _differences(model: AceModel, base: AceModel | None, device: torch.device) -> Iterator[tuple[str, Tensor]]:
     """How the matrices of `model` with its adapters differ from those of `base` with its own, or without any."""
-    weights = host.base_weights(model.dit)
-    base_weights = {} if base is None else host.base_weights(base.dit)
+    weights = adapters.base_weights(model.dit)
+    base_weights = {} if base is None else adapters.base_weights(base.dit)
     adapted = {name for applied in model.adapters for name in applied.adapter.weights}
     names = [
         name for name, weight in weights.items() if _is_matrix(name, weight) and (base is not None or name in adapted)
     ]
-    update = host.progress()
+    update = feedback.progress()
     for done, name in enumerate(names, 1):
         weight = weights[name].to(device, torch.float32)
         change = joined_change(name, weight, model.adapters)
@@ -253,7 +255,7 @@ def _left_out(model: AceModel, base: AceModel | None) -> Iterator[str]:
     """A remark on what differs and is no matrix."""
     if base is None:
         return
-    weights, base_weights = host.base_weights(model.dit), host.base_weights(base.dit)
+    weights, base_weights = adapters.base_weights(model.dit), adapters.base_weights(base.dit)
     names = [
         name
         for name, weight in weights.items()

@@ -13,7 +13,8 @@ from ...ace_core.checkpoints.loading import weight_key
 from ...ace_core.checkpoints.registry import WeightKey, stamp
 from ...ace_core.checkpoints.silence import compute_silence, load_silence
 from ...ace_core.checkpoints.tokenizer import find_tokenizer, tokenizer_files
-from .. import compat, host
+from .. import compat
+from ..host import feedback, folders, networks
 from ..wires import AceModel, AceModelWire, AceTextEncoder, AceTextEncoderWire, AceVae, AceVaeWire
 from . import choices as model_choice
 
@@ -78,7 +79,7 @@ class AceComposerLoadModels(io.ComfyNode):
         vae_source = inspect_vae(model_choice.vae_path(vae, files))
         sources = (files.dit, files.condition_encoder, text_encoder_source, vae_source)
         paths = [path for source in sources for path in source.files]
-        paths += tokenizer_files(text_encoder_source.path, host.bundled_tokenizer_folder())
+        paths += tokenizer_files(text_encoder_source.path, folders.bundled_tokenizer_folder())
         if isinstance(files.silence, Path):
             paths.append(files.silence)
         return [tuple(entry) for entry in stamp(paths)]
@@ -103,7 +104,7 @@ class AceComposerLoadModels(io.ComfyNode):
                 f"{files.path.name} does not say whether it is a turbo, base or sft model: choose it in 'variant'"
             )
 
-        dtype, vae_dtype = host.compute_dtype(precision), host.vae_compute_dtype(precision)
+        dtype, vae_dtype = networks.compute_dtype(precision), networks.vae_compute_dtype(precision)
         sources = (
             (files.dit, dtype, "diffusion"),
             (files.condition_encoder, dtype, "diffusion"),
@@ -111,10 +112,10 @@ class AceComposerLoadModels(io.ComfyNode):
             (text_encoder_source, dtype, "text"),
             (vae_source, vae_dtype, "vae"),
         )
-        update = host.progress()
+        update = feedback.progress()
         patchers = []
         for done, (source, source_dtype, device_kind) in enumerate(sources, 1):
-            patchers.append(source and host.patcher(source, source_dtype, kind=device_kind))
+            patchers.append(source and networks.patcher(source, source_dtype, kind=device_kind))
             update(done, len(sources))
         dit, condition_encoder, audio_tokenizer, text_encoder_patcher, vae_patcher = patchers
 
@@ -123,7 +124,7 @@ class AceComposerLoadModels(io.ComfyNode):
         if silence is None:
             silence = _computed_silence(ace_vae, weight_key(vae_source, vae_dtype))
         tokenizer = find_tokenizer(
-            text_encoder_source.path, text_encoder_source.config.vocab_size, host.bundled_tokenizer_folder()
+            text_encoder_source.path, text_encoder_source.config.vocab_size, folders.bundled_tokenizer_folder()
         )
         ace_text_encoder = AceTextEncoder(
             text_encoder_source.path.name, text_encoder_patcher, tokenizer, dtype, stamp(text_encoder_source.files)
@@ -141,7 +142,7 @@ class AceComposerLoadModels(io.ComfyNode):
             files=stamp(path for source in model_sources for path in source.files),
         )
         summary = f"{ace_model!r}, {str(dtype).removeprefix('torch.')}"
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(ace_model, ace_text_encoder, ace_vae, ui=ui.PreviewText(summary))
 
 
@@ -149,7 +150,7 @@ def _computed_silence(vae: AceVae, vae_key: WeightKey) -> Tensor:
     """The silence latent of checkpoints that bring none: what the VAE makes of silence, computed once."""
 
     def build() -> Tensor:
-        network, device = host.load(vae.patcher)
+        network, device = networks.load(vae.patcher)
         return compute_silence(lambda waveform: encode(network, waveform, device=device, dtype=vae.dtype))
 
-    return host.registry.get(vae_key._replace(role="silence"), build)
+    return networks.registry.get(vae_key._replace(role="silence"), build)

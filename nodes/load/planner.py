@@ -15,7 +15,8 @@ from ...ace_core.checkpoints.registry import WeightKey, stamp
 from ...ace_core.models.qwen3 import Qwen3
 from ...ace_core.planner.grammar import Grammar, build_grammar
 from ...ace_core.planner.linear import decoding_ops
-from .. import compat, host
+from .. import compat
+from ..host import feedback, folders, networks
 from ..wires import AcePlanner, AcePlannerWire
 from . import choices as model_choice
 
@@ -69,26 +70,26 @@ class AceComposerLoadPlanner(io.ComfyNode):
     def execute(cls, planner: str, precision: str, weights: str = FULL) -> io.NodeOutput:
         compat.check_choices(cls.define_schema(), planner=planner, precision=precision, weights=weights)
         source = inspect_planner(model_choice.chosen_path(planner))
-        dtype = host.compute_dtype(precision)
+        dtype = networks.compute_dtype(precision)
 
         def grammar() -> Grammar:
-            rows, bundled = source.config.vocab_size, host.bundled_tokenizer_folder()
+            rows, bundled = source.config.vocab_size, folders.bundled_tokenizer_folder()
             return build_grammar(find_planner_tokenizer(source.path, rows, bundled))
 
         ace_planner = AcePlanner(
             name=source.path.name,
-            patcher=host.patcher(
-                source, dtype, kind="diffusion", ops=decoding_ops(host.CASTING_OPS), int8=weights == INT8
+            patcher=networks.patcher(
+                source, dtype, kind="diffusion", ops=decoding_ops(networks.CASTING_OPS), int8=weights == INT8
             ),
-            grammar=host.registry.get(WeightKey("planner grammar", stamp(_files(source)), ""), grammar),
+            grammar=networks.registry.get(WeightKey("planner grammar", stamp(_files(source)), ""), grammar),
             dtype=dtype,
             files=stamp(source.files),
         )
         summary = f"{ace_planner!r}, {str(dtype).removeprefix('torch.')}, {weights} weights"
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(ace_planner, ui=ui.PreviewText(summary))
 
 
 def _files(source: WeightSource[Qwen3]) -> tuple[Path, ...]:
     """Every file that the planner and its grammar depend on."""
-    return (*source.files, *tokenizer_files(source.path, host.bundled_tokenizer_folder()))
+    return (*source.files, *tokenizer_files(source.path, folders.bundled_tokenizer_folder()))

@@ -13,7 +13,8 @@ from ...ace_core.song.blueprint import (
     blueprints_to_json,
     with_user_values,
 )
-from .. import compat, host
+from .. import compat
+from ..host import feedback, folders, results
 from ..wires import AceBlueprint, AceBlueprintWire
 
 
@@ -48,7 +49,7 @@ class AceComposerEditBlueprint(io.ComfyNode):
     def execute(cls, blueprint: AceBlueprint, changes: str) -> io.NodeOutput:
         edited = _changed(blueprint, changes) if changes.strip() else blueprint
         text = blueprints_to_json(edited)
-        host.show_text(cls.hidden.unique_id, text)
+        feedback.show_text(cls.hidden.unique_id, text)
         return io.NodeOutput(edited, text, ui=ui.PreviewText(text))
 
 
@@ -76,9 +77,9 @@ class AceComposerSaveBlueprint(io.ComfyNode):
 
     @classmethod
     def execute(cls, blueprint: AceBlueprint, filename_prefix: str) -> io.NodeOutput:
-        (saved,) = host.save_texts(filename_prefix, {".json": blueprints_to_json(blueprint)})
+        (saved,) = results.save_texts(filename_prefix, {".json": blueprints_to_json(blueprint)})
         place = "/".join(part for part in (saved["subfolder"], saved["filename"]) if part)
-        host.show_text(cls.hidden.unique_id, f"output/{place}")
+        feedback.show_text(cls.hidden.unique_id, f"output/{place}")
         return io.NodeOutput(ui={"files": [saved], "text": (place,)})
 
 
@@ -94,7 +95,7 @@ class AceComposerLoadBlueprint(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=host.user_files((".json",)),
+                    options=folders.user_files((".json",)),
                     tooltip="A JSON file in the input folder, or one that Save Blueprint wrote into the output folder.",
                 )
             ],
@@ -110,24 +111,24 @@ class AceComposerLoadBlueprint(io.ComfyNode):
         """A file may be newer than the list in the page."""
         try:
             if file is not None:
-                host.input_path(file)
+                folders.input_path(file)
         except FileNotFoundError as error:
             return str(error)
         return True
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> tuple[str, int, int]:
-        path = host.input_path(file)
+        path = folders.input_path(file)
         return file, path.stat().st_size, path.stat().st_mtime_ns
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        path = host.input_path(file)
+        path = folders.input_path(file)
         if path.stat().st_size > 4 * MAX_JSON_CHARACTERS:  # characters take up to 4 bytes
             raise ValueError(f"{file} has {path.stat().st_size} bytes; that is no blueprint")
         blueprints = blueprints_from_json(path.read_text(encoding="utf-8"))
         text = blueprints_to_json(blueprints)
-        host.show_text(cls.hidden.unique_id, text)
+        feedback.show_text(cls.hidden.unique_id, text)
         return io.NodeOutput(blueprints, text, ui=ui.PreviewText(text))
 
 

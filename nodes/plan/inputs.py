@@ -12,7 +12,8 @@ from ...ace_core.planner.requests import PlannedSongs, Planner
 from ...ace_core.planner.token_choice import SamplingParameters
 from ...ace_core.sampling.noise import item_seeds
 from ...ace_core.song.blueprint import SONG_FIELDS, Blueprint
-from .. import compat, host
+from .. import compat
+from ..host import feedback, networks
 from ..wires import AcePlanner
 
 MAX_BATCH = 8
@@ -118,7 +119,7 @@ def loaded(planner: AcePlanner, *, songs: int, tokens: int, branches: int = 1) -
     """
     rows = min(songs, MAX_SONGS) * branches
     needed = cache_bytes(planner.patcher.model.config, rows, tokens, planner.dtype)
-    network, device = host.load(planner.patcher, needed)
+    network, device = networks.load(planner.patcher, needed)
     return Planner(network, planner.grammar, planner.dtype, device)
 
 
@@ -128,7 +129,7 @@ def planned_output(planned: PlannedSongs, node_id: str | None) -> io.NodeOutput:
         "\n\n".join([*(describe(song, longest) for song in planned.blueprints), *planned.notes])
         for longest in (None, MAX_SHOWN_CHARACTERS)
     )
-    host.show_text(node_id, short if len(planned.blueprints) <= MOST_IN_LINES else _in_paragraphs(short))
+    feedback.show_text(node_id, short if len(planned.blueprints) <= MOST_IN_LINES else _in_paragraphs(short))
     return io.NodeOutput(planned.blueprints, full, ui=ui.PreviewText(short))
 
 

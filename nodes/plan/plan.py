@@ -11,7 +11,8 @@ from ...ace_core.audio.waveform import code_count
 from ...ace_core.planner.planning import CODES_GUIDANCE_SCALE, CODES_PARAMETERS, check_negative_prompt, plan, plan_codes
 from ...ace_core.planner.requests import PlannedSongs
 from ...ace_core.song.blueprint import resolved_duration
-from .. import compat, host
+from .. import compat
+from ..host import feedback
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlanner, AcePlannerWire
 from .inputs import batch_size_input, loaded, planned_output, sampling_inputs, seed_input, seeds_for
 
@@ -133,7 +134,7 @@ class AceComposerPlan(io.ComfyNode):
             rewrite_caption=rewrite_caption,
             detect_language=detect_language,
             share_plan=share_plan,
-            on_progress=host.progress(),
+            on_progress=feedback.progress(),
         )
         if write_codes:
             longest = max(code_count(resolved_duration(song).seconds) for song in planned.blueprints)
@@ -146,7 +147,7 @@ class AceComposerPlan(io.ComfyNode):
                 negative_prompt=negative_prompt,
                 natural_ending=natural_ending,
                 legacy_prompts=legacy_prompts,
-                on_progress=host.progress(),
+                on_progress=feedback.progress(),
             )
             planned = PlannedSongs(with_codes.blueprints, planned.notes + with_codes.notes)
         elif negative_prompt.strip():

@@ -14,7 +14,8 @@ from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS, understand
 from ...ace_core.render.audio_codes import encode_audio_codes
 from ...ace_core.sampling.noise import item_seeds
 from ...ace_core.song.blueprint import Blueprint, with_user_values
-from .. import compat, host
+from .. import compat
+from ..host import feedback, networks
 from ..edit.inputs import encoded, heard, one_for_each
 from ..wires import (
     AceBlueprint,
@@ -53,8 +54,8 @@ def check_hears(model: AceModel) -> None:
 
 def codes_of_latents(model: AceModel, latents: Tensor) -> list[tuple[int, ...]]:
     """Audio codes of each item of latents [B, T, 64], with a model that `check_hears` lets pass."""
-    network, device = host.load(model.audio_tokenizer)
-    attention = host.attention(device)
+    network, device = networks.load(model.audio_tokenizer)
+    attention = networks.attention(device)
     return [
         encode_audio_codes(network, item, model.silence, device=device, dtype=model.dtype, attention=attention)
         for item in latents
@@ -99,7 +100,7 @@ class AceComposerAudioToCodes(io.ComfyNode):
         )
         text = "\n".join("".join(f"<|audio_code_{code}|>" for code in item) for item in codes)
         summary = "\n".join(f"{len(item)} codes, {len(item) / CODE_RATE:g} s" for item in codes)
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(results, text, ui=ui.PreviewText(summary))
 
 
@@ -150,7 +151,7 @@ class AceComposerUnderstand(io.ComfyNode):
             codes,
             item_seeds(seed, len(codes)),
             replace(UNDERSTAND_PARAMETERS, **sampling),
-            on_progress=host.progress(),
+            on_progress=feedback.progress(),
         )
         if keep_codes:
             songs = tuple(

@@ -8,7 +8,8 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.planner.writing import WRITE_PARAMETERS, rewrite, write_song
-from .. import compat, host
+from .. import compat
+from ..host import feedback
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlanner, AcePlannerWire
 from .inputs import batch_size_input, loaded, planned_output, sampling_inputs, seed_input, seeds_for
 
@@ -69,7 +70,7 @@ class AceComposerWriteSong(io.ComfyNode):
             replace(WRITE_PARAMETERS, **sampling),
             instrumental=instrumental,
             decided=None if blueprint is None else blueprint[0],
-            on_progress=host.progress(),
+            on_progress=feedback.progress(),
         )
         return planned_output(planned, cls.hidden.unique_id)
 
@@ -112,6 +113,6 @@ class AceComposerRewrite(io.ComfyNode):
             seeds,
             replace(WRITE_PARAMETERS, **sampling),
             rewrite_lyrics=rewrite_lyrics,
-            on_progress=host.progress(),
+            on_progress=feedback.progress(),
         )
         return planned_output(planned, cls.hidden.unique_id)

@@ -11,7 +11,8 @@ from torch import Tensor
 from ...ace_core.audio.splicing import Splice, splice
 from ...ace_core.audio.vae import SMALLEST_TILE_FRAMES, choose_tile_frames, decode, decode_memory_bytes
 from ...ace_core.audio.waveform import LATENT_FRAME_RATE, SAMPLE_RATE, check_audible, limit_peak, peak_normalize
-from .. import compat, host
+from .. import compat
+from ..host import feedback, networks
 from ..edit.inputs import described
 from ..wires import AceTask, AceTaskWire, AceVae, AceVaeWire
 from .latents import sample_counts, song_latents
@@ -70,11 +71,11 @@ class AceComposerDecode(io.ComfyNode):
         splices = None if task is None else _splices(task, counts)
         config = vae.patcher.model.config
         tile_frames = int(tile_seconds * LATENT_FRAME_RATE) or choose_tile_frames(
-            config, host.total_memory_bytes(vae.patcher) // 2, vae.dtype
+            config, networks.total_memory_bytes(vae.patcher) // 2, vae.dtype
         )
         tile_frames = max(SMALLEST_TILE_FRAMES, min(tile_frames, max(map(len, songs))))
-        network, device = host.load(vae.patcher, decode_memory_bytes(config, tile_frames, vae.dtype))
-        update = host.progress()
+        network, device = networks.load(vae.patcher, decode_memory_bytes(config, tile_frames, vae.dtype))
+        update = feedback.progress()
         frames, frames_before = sum(map(len, songs)), 0
         waveforms = torch.zeros(len(counts), config.audio_channels, max(counts))
         for item, (song, count) in enumerate(zip(songs, counts, strict=True)):
@@ -85,7 +86,7 @@ class AceComposerDecode(io.ComfyNode):
                 device=device,
                 dtype=vae.dtype,
                 tile_frames=tile_frames,
-                out_of_memory=host.OUT_OF_MEMORY,
+                out_of_memory=networks.OUT_OF_MEMORY,
                 on_progress=lambda done, _, before=frames_before: update(before + done, frames),
             )[0, :, :count]
             frames_before += len(song)
@@ -102,7 +103,7 @@ class AceComposerDecode(io.ComfyNode):
             if splices
             else f"{task.songs[0].task} keeps nothing of its source as it is: the task changes nothing here"
         )
-        host.show_text(cls.hidden.unique_id, text)
+        feedback.show_text(cls.hidden.unique_id, text)
         return io.NodeOutput(audio, ui=ui.PreviewText(text))
 
 

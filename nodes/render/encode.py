@@ -22,7 +22,8 @@ from ...ace_core.song.blueprint import Blueprint, fields_left_auto
 from ...ace_core.song_files.record import Setting
 from ...ace_core.song_files.replay import CODES_STRENGTH, TASK, TIMBRE
 from ...ace_core.tasks.song_task import SongTask, check_task, source_latents, task_conditions, tokenize_task
-from .. import compat, host
+from .. import compat
+from ..host import feedback, networks
 from ..edit.inputs import described
 from ..wires import (
     AceBlueprint,
@@ -110,7 +111,7 @@ class AceComposerEncode(io.ComfyNode):
         if codes_strength < 1 and all(song.blueprint.audio_codes is None for song in songs):
             lines.append("codes_strength does nothing: there are no audio codes in the blueprint")
         summary = "\n".join(lines)
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
         recorded = tuple(_recorded(song, codes_strength, len(references)) for song in songs)
         return io.NodeOutput(AceConditioning(conditions, settings=recorded), ui=ui.PreviewText(summary))
 
@@ -152,16 +153,16 @@ def packed_conditions(
     model: AceModel, text_encoder: AceTextEncoder, prompts: list[SongPrompt], references: tuple[Tensor, ...]
 ) -> list[Tensor]:
     """Packed conditions of each prompt: all through the text encoder first, then all through the condition encoder."""
-    update = host.progress()
-    network, device = host.load(text_encoder.patcher)
-    attention = host.attention(device)
+    update = feedback.progress()
+    network, device = networks.load(text_encoder.patcher)
+    attention = networks.attention(device)
     texts = []
     for done, prompt in enumerate(prompts, 1):
         texts.append(encode_text(network, prompt, device=device, dtype=text_encoder.dtype, attention=attention))
         update(done, 2 * len(prompts))
 
-    network, device = host.load(model.condition_encoder)
-    attention = host.attention(device)
+    network, device = networks.load(model.condition_encoder)
+    attention = networks.attention(device)
     packed = []
     for done, text in enumerate(texts, len(prompts) + 1):
         packed.append(
@@ -214,8 +215,8 @@ def _structure(model: AceModel, song: _Song) -> Tensor | None:
             f"the song follows audio codes, but {model.name} was converted without its audio tokenizer: use another "
             f"file of this model, or {way_out}"
         )
-    network, device = host.load(model.audio_tokenizer)
-    attention = host.attention(device)
+    network, device = networks.load(model.audio_tokenizer)
+    attention = networks.attention(device)
     if covered is not None:
         latents = source_latents(covered, model.silence)
         codes = encode_audio_codes(

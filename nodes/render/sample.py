@@ -13,7 +13,8 @@ from ...ace_core.sampling.guidance import GuidanceMethod
 from ...ace_core.sampling.noise import item_seeds
 from ...ace_core.sampling.solvers import Solver
 from ...ace_core.song_files.replay import MAX_BATCH_SIZE, SamplerWishes
-from .. import compat, host
+from .. import compat
+from ..host import feedback, networks
 from ..wires import AceConditioning, AceConditioningWire, AceModel, AceModelWire, AceRecord, AceRecordWire
 from .latents import RECORDS, song_latents, to_latent
 from .takes import batch_count, comparison, records_of, replayed_take, take_of
@@ -194,10 +195,10 @@ class AceComposerSample(io.ComfyNode):
             take = replayed_take(replay, conditioning, batch_size)
         resolved = take.wishes.resolve(model.kind, has_start_latents=latent is not None)
         summary = "\n".join((*take.notes, resolved.summary, *resolved.notes))
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
 
         settings = resolved.settings
-        network, device = host.load(
+        network, device = networks.load(
             model.dit,
             render_memory_bytes(model.dit.model.config, take.songs, guided=settings.uses_guidance, dtype=model.dtype),
         )
@@ -210,14 +211,14 @@ class AceComposerSample(io.ComfyNode):
             dtype=model.dtype,
             start_latents=None if latent is None else _start_latents(latent, take.songs),
             variation=take.variation,
-            attention=host.attention(device),
-            on_progress=host.progress(),
+            attention=networks.attention(device),
+            on_progress=feedback.progress(),
         )
         starts_from_latents = latent is not None and settings.timesteps[0] < 1
         records = records_of(take, model, device, resolved, latents, starts_from_latents=starts_from_latents)[take.kept]
         if replay is not None:
             summary = f"{comparison(replay, records[0])}\n{summary}"
-            host.show_text(cls.hidden.unique_id, summary)
+            feedback.show_text(cls.hidden.unique_id, summary)
         counts = [song.sample_count for song in take.songs[take.kept]]
         latent_out = to_latent(latents[take.kept], counts, model.silence) | {RECORDS: tuple(records)}
         return io.NodeOutput(latent_out, ui=ui.PreviewText(summary))

@@ -24,7 +24,7 @@ from ...ace_core.song_files.replay import (
     replay_of,
     what_differs,
 )
-from .. import host
+from ..host import networks
 from ..wires import AceConditioning, AceModel
 
 
@@ -110,7 +110,7 @@ def records_of(
         "variant": model.kind,
         "adapters": " + ".join(map(repr, model.adapters)),
         "precision": str(model.dtype).removeprefix("torch."),
-        "device": host.device_name(device),
+        "device": networks.device_name(device),
         "torch": torch.__version__,
     }
     if starts_from_latents:

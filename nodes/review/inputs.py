@@ -18,7 +18,8 @@ from ...ace_core.render.conditions import SongConditions, song_conditions, token
 from ...ace_core.render.prompts import task_instruction
 from ...ace_core.render.runs import render_memory_bytes
 from ...ace_core.song.blueprint import Blueprint
-from .. import compat, host
+from .. import compat
+from ..host import networks
 from ..edit.inputs import encoded, heard, one_for_each
 from ..render.encode import packed_conditions
 from ..render.latents import sample_counts, song_latents
@@ -144,8 +145,8 @@ def loaded_for_listening(
         )
         for song in songs
     )
-    network, device = host.load(model.dit, needed)
-    return network, {"device": device, "dtype": model.dtype, "attention": host.attention(device)}
+    network, device = networks.load(model.dit, needed)
+    return network, {"device": device, "dtype": model.dtype, "attention": networks.attention(device)}
 
 
 def _follows_codes(model: AceModel, plan: Blueprint) -> bool:
@@ -156,9 +157,9 @@ def _follows_codes(model: AceModel, plan: Blueprint) -> bool:
 def _hints(model: AceModel, plan: Blueprint) -> Tensor | None:
     if plan.audio_codes is None or not _follows_codes(model, plan):
         return None
-    network, device = host.load(model.audio_tokenizer)
+    network, device = networks.load(model.audio_tokenizer)
     return decode_audio_codes(
-        network, plan.audio_codes, device=device, dtype=model.dtype, attention=host.attention(device)
+        network, plan.audio_codes, device=device, dtype=model.dtype, attention=networks.attention(device)
     )
 
 

@@ -16,7 +16,8 @@ from ...ace_core.listening.lyric_formats import enhanced_lrc, lrc, srt, timed_js
 from ...ace_core.listening.timed_lyrics import Granularity, TimedLyrics, without_tags
 from ...ace_core.progress import share_of_progress
 from ...ace_core.sampling.settings import defaults_for
-from .. import compat, host
+from .. import compat
+from ..host import feedback, results
 from ..wires import (
     SONG_SEPARATOR,
     AceBlueprint,
@@ -121,7 +122,7 @@ class AceComposerLyricTiming(io.ComfyNode):
         shown = [_shown(song, lyrics) for song, lyrics in zip(aligned, timed, strict=True)]
         places = ["/".join(filter(None, ("output", file["subfolder"], file["filename"]))) for file in files]
         summary = "\n\n".join([*shown, "\n".join(places)]).strip()
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
         joined = [SONG_SEPARATOR.join(song[name] for song in texts) for name in list(FORMATS)[:-1]]
         document = json.dumps([json.loads(song["json"]) for song in texts], ensure_ascii=False, indent=1) + "\n"
         return io.NodeOutput(*joined, document, ui={"files": files, **ui.PreviewText(summary).as_dict()})
@@ -137,7 +138,7 @@ def _aligned(
 ) -> list[AlignedLyrics]:
     finished = finished_songs(model, text_encoder, songs, conditioning, blueprint)
     network, how = loaded_for_listening(model, text_encoder, finished)
-    update = host.progress()
+    update = feedback.progress()
     return [
         align_lyrics(
             network,
@@ -164,7 +165,7 @@ def _texts(lyrics: TimedLyrics, parts: Granularity) -> dict[str, str]:
 
 def _saved(texts: Mapping[str, str], save: str, prefix: str) -> list[dict[str, str]]:
     names = list(FORMATS) if save == ALL else [save]
-    return host.save_texts(prefix, {FORMATS[name]: texts[name] for name in names})
+    return results.save_texts(prefix, {FORMATS[name]: texts[name] for name in names})
 
 
 def _shown(song: AlignedLyrics, lyrics: TimedLyrics) -> str:

@@ -24,7 +24,8 @@ from ...ace_core.listening.song_scores import (
 from ...ace_core.planner.scoring import DEFAULT_SENSITIVITY, PlannerScores, score_songs
 from ...ace_core.progress import share_of_progress
 from ...ace_core.sampling.settings import defaults_for
-from .. import compat, host
+from .. import compat
+from ..host import feedback
 from ..edit.inputs import one_for_each
 from ..plan.inputs import loaded
 from ..plan.understand import ANSWER_TOKENS, check_hears, codes_of_latents
@@ -144,7 +145,7 @@ class AceComposerScore(io.ComfyNode):
             for item in zip(heard, alignments, planned[0] if planned else none, strict=True)
         )
         summary = "\n".join((score_table(scores), *_details(scores), *_absent(scores, planner)))
-        host.show_text(cls.hidden.unique_id, summary)
+        feedback.show_text(cls.hidden.unique_id, summary)
         return io.NodeOutput(AceScores(scores), scores_json(scores), ui=ui.PreviewText(summary))
 
 
@@ -203,11 +204,11 @@ class AceComposerBestOfN(io.ComfyNode):
         plans = None if blueprint is None else one_for_each(blueprint, len(songs), "blueprints")
         chart = score_chart([song.value(rank_by) for song in songs], order, keep)[None]
         table = score_table(songs, order)
-        host.show_text(cls.hidden.unique_id, table)
+        feedback.show_text(cls.hidden.unique_id, table)
         return io.NodeOutput(
-            host.unconnected("latent") if latent is None else picked_latent(latent, best),
-            host.unconnected("audio") if audio is None else {**audio, "waveform": audio["waveform"][best]},
-            host.unconnected("blueprint") if plans is None else tuple(plans[index] for index in best),
+            feedback.unconnected("latent") if latent is None else picked_latent(latent, best),
+            feedback.unconnected("audio") if audio is None else {**audio, "waveform": audio["waveform"][best]},
+            feedback.unconnected("blueprint") if plans is None else tuple(plans[index] for index in best),
             AceScores(tuple(songs[index] for index in best)),
             chart,
             table,
@@ -226,7 +227,7 @@ def _alignments(
     """For each noise level the scores of all songs."""
     finished = finished_songs(model, text_encoder, songs, conditioning, plans)
     network, how = loaded_for_listening(model, text_encoder, finished)
-    update = host.progress()
+    update = feedback.progress()
     passes = len(levels) * len(finished)
     return [
         [
@@ -256,7 +257,7 @@ def _planner_scores(
         plans,
         codes,
         sensitivity=sensitivity,
-        on_progress=host.progress(),
+        on_progress=feedback.progress(),
     )
 
 

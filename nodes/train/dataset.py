@@ -29,7 +29,8 @@ from ...ace_core.lora.saving import base_model_name
 from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS, hear
 from ...ace_core.progress import Progress, share_of_progress
 from ...ace_core.render.conditions import SongPrompt, encode_conditions, encode_text
-from .. import compat, host
+from .. import compat
+from ..host import feedback, folders, networks
 from ..edit.inputs import encoded
 from ..plan.inputs import loaded, sampling_inputs, seed_input
 from ..plan.understand import ANSWER_TOKENS, check_hears, codes_of_latents
@@ -65,7 +66,7 @@ class AceComposerDataset(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "folder",
-                    options=host.dataset_folders(),
+                    options=folders.dataset_folders(),
                     tooltip="A folder with songs (wav, mp3, flac, ogg, opus, m4a), below the input folder or a "
                     "dataset root; folders in it are searched too.",
                 ),
@@ -95,7 +96,7 @@ class AceComposerDataset(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "labels",
-                    options=[NONE, *host.label_files()],
+                    options=[NONE, *folders.label_files()],
                     default=NONE,
                     optional=True,
                     tooltip="A file of Label Dataset, edited or not: it lists the songs, and what it says comes first.",
@@ -116,17 +117,17 @@ class AceComposerDataset(io.ComfyNode):
         """Folders and files may be newer than the lists in the page."""
         try:
             if folder is not None:
-                host.dataset_folder(folder)
+                folders.dataset_folder(folder)
             if labels not in (None, NONE):
-                host.input_path(labels)
+                folders.input_path(labels)
         except FileNotFoundError as error:
             return str(error)
         return True
 
     @classmethod
     def fingerprint_inputs(cls, folder: str, labels: str = NONE, **_: object) -> list[str]:
-        files = [] if labels == NONE else stamp([host.input_path(labels)])
-        return [folder_stamp(host.dataset_folder(folder)[1]), *map(str, files)]
+        files = [] if labels == NONE else stamp([folders.input_path(labels)])
+        return [folder_stamp(folders.dataset_folder(folder)[1]), *map(str, files)]
 
     @classmethod
     def execute(
@@ -140,9 +141,9 @@ class AceComposerDataset(io.ComfyNode):
         labels: str = NONE,
     ) -> io.NodeOutput:
         compat.check_choices(cls.define_schema(), tag_position=tag_position)
-        root, path = host.dataset_folder(folder)
-        chosen = None if labels == NONE else host.input_path(labels)
-        scan = scan_folder(path, root, dataset_json=chosen, on_progress=host.progress())
+        root, path = folders.dataset_folder(folder)
+        chosen = None if labels == NONE else folders.input_path(labels)
+        scan = scan_folder(path, root, dataset_json=chosen, on_progress=feedback.progress())
         if not scan.clips:
             raise ValueError(
                 f"there is no song to learn from in {folder}: "
@@ -210,7 +211,7 @@ class AceComposerLabelDataset(io.ComfyNode):
         **sampling: Any,
     ) -> io.NodeOutput:
         check_hears(model)
-        path = host.output_folder(host.DATASETS_FOLDER) / f"{dataset.name}.json"
+        path = folders.output_folder(folders.DATASETS_FOLDER) / f"{dataset.name}.json"
         dataset, created_at, notes = _with_earlier(dataset, path)
         parameters = replace(UNDERSTAND_PARAMETERS, **sampling)
 
@@ -231,10 +232,10 @@ class AceComposerLabelDataset(io.ComfyNode):
             write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
         result = label_dataset(
-            dataset, describe, save, overwrite=overwrite, write_lyrics=write_lyrics, on_progress=host.progress()
+            dataset, describe, save, overwrite=overwrite, write_lyrics=write_lyrics, on_progress=feedback.progress()
         )
         save(result.dataset)
-        place = f"output/{host.DATASETS_FOLDER}/{path.name}"
+        place = f"output/{folders.DATASETS_FOLDER}/{path.name}"
         lines = [
             place,
             f"listened to {result.described} of {len(dataset.clips)} songs",
@@ -270,14 +271,14 @@ class AceComposerPreprocess(io.ComfyNode):
 
     @classmethod
     def execute(cls, dataset: AceDataset, model: AceModel, text_encoder: AceTextEncoder, vae: AceVae) -> io.NodeOutput:
-        folder = host.output_folder(host.TRAINING_FOLDER, dataset.name)
+        folder = folders.output_folder(folders.TRAINING_FOLDER, dataset.name)
         encoders = _encoders(model, text_encoder, vae)
         base_model = base_model_name(model.size, model.kind)
-        done = preprocess(dataset, folder, encoders, base_model=base_model, on_progress=host.progress())
+        done = preprocess(dataset, folder, encoders, base_model=base_model, on_progress=feedback.progress())
         data = AceTrainingData(folder, done.manifest)
         lines = [
             repr(data),
-            f"output/{host.TRAINING_FOLDER}/{dataset.name}, for {base_model}",
+            f"output/{folders.TRAINING_FOLDER}/{dataset.name}, for {base_model}",
             f"encoded {done.recordings_encoded} recordings and {done.texts_encoded} texts, the others were there",
             *_skipped_lines(done.skipped),
             *(f"{name}: only its first {MAX_CLIP_SECONDS:g} s" for name in done.cropped),
@@ -296,7 +297,7 @@ def _with_earlier(dataset: Dataset, path: Path) -> tuple[Dataset, str, list[str]
         dataset, notes = with_labels(dataset, read_samples(document))
     except ValueError as error:
         raise ValueError(
-            f"output/{host.DATASETS_FOLDER}/{path.name} {error}; mend it, delete it, or give the dataset another name"
+            f"output/{folders.DATASETS_FOLDER}/{path.name} {error}; mend it, delete it, or give the dataset another name"
         ) from error
     metadata = document.get("metadata")
     created_at = metadata.get("created_at") if isinstance(metadata, dict) else None
@@ -308,20 +309,20 @@ def _encoders(model: AceModel, text_encoder: AceTextEncoder, vae: AceVae) -> Enc
         return encoded(vae, waveform, on_progress)[0]
 
     def encode_prompt(prompt: SongPrompt) -> Tensor:
-        network, device = host.load(text_encoder.patcher)
-        attention = host.attention(device)
+        network, device = networks.load(text_encoder.patcher)
+        attention = networks.attention(device)
         text = encode_text(network, prompt, device=device, dtype=text_encoder.dtype, attention=attention)
-        network, device = host.load(model.condition_encoder)
-        attention = host.attention(device)
+        network, device = networks.load(model.condition_encoder)
+        attention = networks.attention(device)
         return encode_conditions(network, text, model.silence, device=device, dtype=model.dtype, attention=attention)
 
-    text_networks = (host.identity(text_encoder.patcher), host.identity(model.condition_encoder))
+    text_networks = (networks.identity(text_encoder.patcher), networks.identity(model.condition_encoder))
     return Encoders(
         encode_audio,
         encode_prompt,
         text_encoder.tokenizer,
         model.silence,
-        audio_identity=f"{host.identity(vae.patcher)} in {vae.dtype}",
+        audio_identity=f"{networks.identity(vae.patcher)} in {vae.dtype}",
         text_identity=f"{text_networks} in {text_encoder.dtype}, {model.dtype}",
     )
 
@@ -345,5 +346,5 @@ def _show(node_id: str | None, lines: Sequence[str]) -> ui.PreviewText:
     """Lines on the node, not too many."""
     more = len(lines) - SHOWN_LINES
     text = "\n".join([*lines[:SHOWN_LINES], *([f"... and {more} more lines"] if more > 0 else [])])
-    host.show_text(node_id, text)
+    feedback.show_text(node_id, text)
     return ui.PreviewText(text)

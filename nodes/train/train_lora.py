@@ -31,7 +31,8 @@ from ...ace_core.training.optimizers import OptimizerName
 from ...ace_core.training.results import check_style, save_trained
 from ...ace_core.training.trainer import StepReport, train
 from ...ace_core.training.training_options import AUTO, Plan, Recompute, Wishes, plan_training
-from .. import compat, host
+from .. import compat
+from ..host import adapters, feedback, folders, networks, results
 from ..load.lora import FOLDER, STYLES
 from ..wires import (
     AceConditioning,
@@ -154,11 +155,11 @@ class AceComposerTrainLora(io.ComfyNode):
         samples = _samples(model, conditioning, vae, sample_every, wishes["seed"], name)
         plan = _plan(model, data, Wishes(adapter=ADAPTERS[adapter], **wishes))
         check_style(plan.task, STYLES[style])
-        folder = host.output_path(f"{STATE_FOLDER}/{name}")
+        folder = folders.output_path(f"{STATE_FOLDER}/{name}")
         state_file = plan.task.state_file(folder, model.name, model.dtype)
-        host.new_model_name(FOLDER, name)  # the name leads nowhere else
+        folders.new_model_name(FOLDER, name)  # the name leads nowhere else
         unique_id = cls.hidden.unique_id
-        host.show_text(unique_id, "\n".join((*plan.notes, "going on" if state_file.exists() else "starting")))
+        feedback.show_text(unique_id, "\n".join((*plan.notes, "going on" if state_file.exists() else "starting")))
 
         with _on_device(model, plan) as (network, device):
             trained = train(
@@ -168,32 +169,32 @@ class AceComposerTrainLora(io.ComfyNode):
                 dtype=model.dtype,
                 state_file=state_file,
                 save_every=save_every,
-                attention=host.attention(device),
-                check=host.check_cancelled,
+                attention=networks.attention(device),
+                check=feedback.check_cancelled,
                 on_step=_reporter(unique_id, plan),
                 on_sample=None if samples is None else lambda step, tree: samples.render(step, tree, plan),
                 sample_every=sample_every,
             )
-        root, new_name = host.new_model_name(FOLDER, name)
+        root, new_name = folders.new_model_name(FOLDER, name)
         file = save_trained(root / new_name, trained, plan.task, STYLES[style], model.dtype)
         state_file.unlink()
         place = file.parent if STYLES[style] == "peft" else file
         lora = place.relative_to(root).as_posix()
-        applied = AppliedAdapter(place.name, host.adapter_weights(inspect_adapter(place), model.dit), Strengths())
+        applied = AppliedAdapter(place.name, adapters.adapter_weights(inspect_adapter(place), model.dit), Strengths())
         adapted = model._replace(
-            dit=host.with_adapter(model.dit, applied.adapter, applied.strengths), adapters=(applied,)
+            dit=adapters.with_adapter(model.dit, applied.adapter, applied.strengths), adapters=(applied,)
         )
         summary = "\n".join(
             (f"{FOLDER}/{lora}", f"{len(trained.losses)} steps, loss {trained.last_loss:.4f}", *plan.notes)
         )
-        host.show_text(unique_id, summary)
+        feedback.show_text(unique_id, summary)
         shown = ui.PreviewText(summary).as_dict() | ({"audio": samples.files} if samples is not None else {})
         sound = samples.last if samples is not None else None
         return io.NodeOutput(
             adapted,
             lora,
             loss_picture(trained.losses)[None],
-            host.nothing() if sound is None else {"waveform": sound[None], "sample_rate": SAMPLE_RATE},
+            feedback.nothing() if sound is None else {"waveform": sound[None], "sample_rate": SAMPLE_RATE},
             ui=shown,
         )
 
@@ -218,32 +219,32 @@ class _Samples:
                 [self._seed],
                 device=device,
                 dtype=self._model.dtype,
-                attention=host.attention(device),
-                on_progress=lambda done, total: host.check_cancelled(),
+                attention=networks.attention(device),
+                on_progress=lambda done, total: feedback.check_cancelled(),
             )
             take_weights_back(tree)
             self.last = limit_peak(self._decoded(latents))[0]
-        ((path, item),) = host.new_output_files(f"{self._prefix}_step{step:06}", ".flac")
+        ((path, item),) = results.new_output_files(f"{self._prefix}_step{step:06}", ".flac")
         content, _ = encode(Sound(self.last, SAMPLE_RATE), ENCODINGS[SAMPLE_ENCODING], {"comment": f"step {step}"})
         write_whole(path, lambda unfinished: unfinished.write_bytes(content))
         self.files.append(item)
         with torch.inference_mode():
-            network, device = host.load(self._model.dit, _bytes_above_weights(plan), whole=True)
+            network, device = networks.load(self._model.dit, _bytes_above_weights(plan), whole=True)
         lend_weights(tree, network, device, self._model.dtype)
 
     def _decoded(self, latents: Tensor) -> Tensor:
         config, dtype = self._vae.patcher.model.config, self._vae.dtype
-        tile_frames = choose_tile_frames(config, host.total_memory_bytes(self._vae.patcher) // 2, dtype)
+        tile_frames = choose_tile_frames(config, networks.total_memory_bytes(self._vae.patcher) // 2, dtype)
         tile_frames = min(tile_frames, len(latents))
-        network, device = host.load(self._vae.patcher, decode_memory_bytes(config, tile_frames, dtype))
+        network, device = networks.load(self._vae.patcher, decode_memory_bytes(config, tile_frames, dtype))
         waveform: Tensor = decode(
             network,
             latents[None],
             device=device,
             dtype=dtype,
             tile_frames=tile_frames,
-            out_of_memory=host.OUT_OF_MEMORY,
-            on_progress=lambda done, total: host.check_cancelled(),
+            out_of_memory=networks.OUT_OF_MEMORY,
+            on_progress=lambda done, total: feedback.check_cancelled(),
         )[..., : self._song.sample_count]
         check_audible(waveform)
         return waveform
@@ -276,7 +277,7 @@ def _plan(model: AceModel, data: AceTrainingData, wishes: Wishes) -> Plan:
         kind=model.kind,
         device=model.dit.load_device,
         dtype=model.dtype,
-        device_bytes=host.total_memory_bytes(model.dit),
+        device_bytes=networks.total_memory_bytes(model.dit),
     )
 
 
@@ -284,9 +285,9 @@ def _plan(model: AceModel, data: AceTrainingData, wishes: Wishes) -> Plan:
 def _on_device(model: AceModel, plan: Plan) -> Iterator[tuple[DiT, torch.device]]:
     """The whole network on its device while the block runs; afterwards the memory goes back."""
     try:
-        yield host.load(model.dit, _bytes_above_weights(plan), whole=True)
+        yield networks.load(model.dit, _bytes_above_weights(plan), whole=True)
     finally:
-        host.give_memory_back()
+        networks.give_memory_back()
 
 
 def _bytes_above_weights(plan: Plan) -> int:
@@ -295,7 +296,7 @@ def _bytes_above_weights(plan: Plan) -> int:
 
 def _reporter(unique_id: str | None, plan: Plan) -> Any:
     """What moves the bar after each step, and shows text every now and then."""
-    update, messages = host.progress(), StepMessages(plan.task)
+    update, messages = feedback.progress(), StepMessages(plan.task)
     shown = 0.0
 
     def report(step: StepReport) -> None:
@@ -303,7 +304,7 @@ def _reporter(unique_id: str | None, plan: Plan) -> Any:
         now = time.monotonic()
         text = messages.after(step, now)
         if now - shown >= SECONDS_BETWEEN_TEXTS:
-            host.show_text(unique_id, text)
+            feedback.show_text(unique_id, text)
             shown = now
         update(step.done, step.total)
 
