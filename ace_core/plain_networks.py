@@ -6,9 +6,9 @@ Trap: weights are memory-mapped. On a CPU, moving a network is free; from a GPU 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import torch
 from torch import nn
 
@@ -81,9 +81,11 @@ class PlainNetworks:
             if self.device.type != "cpu":
                 raise ValueError(f"int8 weights are for a CPU, but the device is {self.device}: use full weights")
             key = weight_key(source, torch.int8)
-            return PlainPart(
-                self.registry.get(key, lambda: build_int8(source.config, load_state_dict(source), ops=nn)), dtype
-            )
+
+            def build() -> nn.Module:
+                return build_int8(source.config, load_state_dict(source), ops=nn)
+
+            return PlainPart(cast("Network", self.registry.get(key, build)), dtype)
         ops = decoding_ops(nn) if place == "planner" else nn
         network = self.registry.get(weight_key(source, dtype), lambda: build_network(source, ops=ops, dtype=dtype))
         return PlainPart(network, dtype)
@@ -95,6 +97,10 @@ class PlainNetworks:
             self._resident.to("cpu")
         self._resident = network
         return network.to(self.device), Runtime(self.device, part.dtype)
+
+    def identity(self, part: Part[nn.Module]) -> str:
+        """See `runtime.Networks.identity`."""
+        return repr(self.registry.key_of(part.network))
 
     def device_of(self, part: Part[nn.Module]) -> torch.device:
         """The one device."""

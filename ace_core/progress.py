@@ -1,6 +1,6 @@
 """The one progress callback of the engine.
 
-Every long stage calls it with ``(done, total)`` in units of its own choosing; ``done`` only grows, up to ``total``.
+Every long stage calls it with `(done, total)` in units of its own choosing; `done` only grows, up to `total`.
 An exception raised by the callback is never caught: that is how a caller cancels a running stage.
 """
 
@@ -18,3 +18,11 @@ def share_of_progress(on_progress: Progress | None, index: int, count: int) -> P
         return None
     report = on_progress
     return lambda done, total: report(1000 * index + 1000 * done // max(total, 1), 1000 * count)
+
+
+def part_of_progress(on_progress: Progress | None, done_before: int, total: int) -> Progress | None:
+    """The callback of a part that begins at `done_before` of `total`, in the same units."""
+    if on_progress is None:
+        return None
+    report = on_progress
+    return lambda done, _total: report(done_before + done, total)

@@ -83,6 +83,9 @@ class Networks(Protocol):
             whole: all of it, even where a host would rather stream a part.
         """
 
+    def identity(self, part: Part[nn.Module]) -> str:
+        """Changes with the files of a network, and with what its weights are kept in."""
+
     def device_of(self, part: Part[nn.Module]) -> torch.device:
         """The device that a network runs on."""
 

@@ -6,7 +6,7 @@ official bundle that holds all of them in subfolders.
 
 Traps:
 - XL is recognised by its condition encoder being narrower than the decoder. Only XL prepends the timbre CLS token.
-- Split files carry no config: turbo, base or sft is then only in the file name, and a renamed file has no kind (None).
+- Split files carry no config: turbo, base or sft is then only in the file name; a renamed file has no variant.
 - An all-in-one checkpoint also holds planners. They are other networks' business and are left alone.
 """
 
@@ -30,11 +30,10 @@ from ..models.qwen3 import Qwen3
 from . import configs, keys, kinds
 from .files import CheckpointError, StoredTensor, WeightFiles, has_weights, name_some, read_json, read_weights
 from .keys import Entry
+from .variants import VARIANTS, Variant
 
 Layout = Literal["official", "comfyui", "all_in_one", "diffusers"]
 Size = Literal["2b", "xl"]
-ModelKind = Literal["turbo", "base", "sft"]
-KINDS: tuple[ModelKind, ...] = ("turbo", "base", "sft")
 Network = TypeVar("Network", bound=nn.Module)
 
 MODEL_FOLDER = "acestep-v15-*"
@@ -110,7 +109,7 @@ class ModelFiles:
     """An ACE-Step 1.5 model on disk.
 
     Attributes:
-        kind: None where neither a config nor a name tells; the user has to choose then.
+        variant: None where neither a config nor a name tells; the user has to choose then.
         audio_tokenizer: None in diffusers folders converted without it (no audio codes, no cover).
         silence: the official `silence_latent.pt`, the stored buffer, or None (compute it with the VAE).
         settings: the merged `config.json` of the model, empty for files without one.
@@ -119,7 +118,7 @@ class ModelFiles:
     path: Path
     layout: Layout
     size: Size
-    kind: ModelKind | None
+    variant: Variant | None
     dit: WeightSource[DiT]
     condition_encoder: WeightSource[ConditionEncoder]
     audio_tokenizer: WeightSource[AudioTokenizer] | None
@@ -176,25 +175,22 @@ def inspect_vae(path: Path | str) -> WeightSource[Oobleck]:
     return _source("vae", Oobleck, config, layout, weights.path, entries, files)
 
 
-def check_compatible(model: ModelFiles, text_encoder: WeightSource[Qwen3], vae: WeightSource[Oobleck]) -> None:
-    """Raise CheckpointError if the three were not made for one another."""
+def check_compatible(model: ModelFiles, text_encoder: WeightSource[Qwen3]) -> None:
+    """Raise CheckpointError if the two were not made for one another; a VAE of other channels was refused before."""
     wanted, given = model.condition_encoder.config.text_hidden_size, text_encoder.config.hidden_size
     if wanted != given:
         raise CheckpointError(
             f"{text_encoder.path} is {given} wide but {model.path} expects {wanted}. "
             f"Choose {kinds.WANTED[kinds.TEXT_ENCODER]}."
         )
-    wanted, given = model.dit.config.latent_channels, vae.config.latent_channels
-    if wanted != given:
-        raise CheckpointError(f"{vae.path} has {given} latent channels but {model.path} has {wanted}.")
 
 
-def model_kind(name: str, settings: Mapping[str, Any]) -> ModelKind | None:
+def model_variant(name: str, settings: Mapping[str, Any]) -> Variant | None:
     """turbo, base or sft: from the config, else from a file or folder name, else None."""
     if settings.get("is_turbo"):
         return "turbo"
     for text in (str(settings.get("model_version") or ""), name):
-        found = {kind for kind in KINDS if kind in text.lower()}
+        found = {variant for variant in VARIANTS if variant in text.lower()}
         if settings.get("is_turbo") is False:
             found.discard("turbo")
         if len(found) == 1:
@@ -253,7 +249,7 @@ def _model(
         path=path,
         layout=layout,
         size=size,
-        kind=model_kind(_published_name(path), settings),
+        variant=model_variant(_published_name(path), settings),
         dit=_source("dit", DiT, dit, layout, path, split.dit, files),
         condition_encoder=_source(
             "condition_encoder", ConditionEncoder, conditioner, layout, path, split.condition_encoder, files

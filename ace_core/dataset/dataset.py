@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+from ..checks import shown
 from ..planner.requests import settle_instrumental
 from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_user_values
-from ..song.fields import shown
 
 TagPosition: TypeAlias = Literal["prepend", "append", "replace"]
 PromptChoice: TypeAlias = Literal["caption", "genre"]

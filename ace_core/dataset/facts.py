@@ -19,8 +19,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..checks import shown
 from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
-from ..song.fields import shown
 from ..song.languages import UNKNOWN_LANGUAGE
 from .dataset import PROMPT_CHOICES
 

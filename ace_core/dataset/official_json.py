@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ..song.fields import shown
+from ..checks import shown
 from ..song.languages import UNKNOWN_LANGUAGE
 from .dataset import Clip, Dataset
 from .facts import Facts, read_facts

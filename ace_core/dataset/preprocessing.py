@@ -26,8 +26,8 @@ from ..checkpoints.silence import silence_frames
 from ..checkpoints.tokenizer import TextTokenizer
 from ..progress import Progress, share_of_progress
 from ..render.conditions import SongPrompt, tokenize_prompts
-from ..render.prompts import TEXT_TO_MUSIC_INSTRUCTION
 from ..song.blueprint import Blueprint
+from ..tasks.instructions import TEXT_TO_MUSIC_INSTRUCTION
 from .dataset import Dataset, Skipped, learnt_songs
 from .recordings import MAX_CLIP_SECONDS, read_clip
 from .samples import Manifest, SampleEntry, TrainingSample, read_sample, write_manifest, write_sample
@@ -95,7 +95,8 @@ def preprocess(
                 recordings += 1
             else:
                 latents = kept.sample.latents
-            prompt = _prompt(encoders.tokenizer, song, len(latents) / LATENT_FRAME_RATE)
+            seconds = len(latents) / LATENT_FRAME_RATE
+            prompt = _prompt(encoders.tokenizer, song, seconds)
         except ValueError as error:
             skipped.append(Skipped(clip.name, str(error)))
             continue
@@ -104,7 +105,7 @@ def preprocess(
             source = silence_frames(encoders.silence, len(latents))[0].float()
             write_sample(path, TrainingSample(latents, encoders.encode_prompt(prompt).float(), source))
             texts += 1
-        entries.append(SampleEntry(path.name, clip.name, prompt.duration_seconds, song.caption or ""))
+        entries.append(SampleEntry(path.name, clip.name, seconds, song.caption or ""))
     if not entries:
         raise ValueError(f"no song of {dataset.name} can be used: {'; '.join(map(str, skipped[:3]))}")
     manifest = Manifest(dataset.name, base_model, dataset.activation_tag, _dataset_hash(entries), tuple(entries))
@@ -114,7 +115,7 @@ def preprocess(
 
 
 def _prompt(tokenizer: TextTokenizer, song: Blueprint, seconds: float) -> SongPrompt:
-    return tokenize_prompts(tokenizer, song, TEXT_TO_MUSIC_INSTRUCTION, seconds, None)
+    return tokenize_prompts(tokenizer, song, TEXT_TO_MUSIC_INSTRUCTION, seconds)
 
 
 def _audio_key(path: Path, identity: str, on_progress: Progress | None) -> str:

@@ -15,15 +15,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoints.tokenizer import TextTokenizer
 from ..models.dit import DiT
-from ..models.layers import AttentionFunction, scaled_dot_product_attention
 from ..progress import Progress
 from ..render.conditions import SongConditions
+from ..runtime import Runtime
 from .dtw import WarpingPath, warping_path
 from .lyric_attention import SEED, Matrix, lyric_attention, mean_attention
 from .lyric_tokens import lyric_tokens
@@ -49,12 +48,10 @@ def score_alignment(
     song: SongConditions,
     latents: Tensor,
     tokenizer: TextTokenizer,
+    runtime: Runtime,
     *,
     level: float,
-    device: torch.device,
-    dtype: torch.dtype,
     seed: int = SEED,
-    attention: AttentionFunction = scaled_dot_product_attention,
     on_progress: Progress | None = None,
 ) -> AlignmentScore | None:
     """Listen to a finished song once and score how it follows its lyrics; `align_lyrics` has this score too.
@@ -80,11 +77,9 @@ def score_alignment(
         song,
         latents,
         tokens,
+        runtime,
         level=level,
         seed=seed,
-        device=device,
-        dtype=dtype,
-        attention=attention,
         on_progress=on_progress,
     )
     return alignment_score(mean_attention(heads), tokens.in_tag)

@@ -14,15 +14,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..audio.waveform import SAMPLE_RATE
 from ..checkpoints.tokenizer import TextTokenizer
 from ..models.dit import DiT
-from ..models.layers import AttentionFunction, scaled_dot_product_attention
 from ..progress import Progress
 from ..render.conditions import SongConditions
+from ..runtime import Runtime
 from .alignment_score import AlignmentScore, alignment_score
 from .dtw import Frames, WarpingPath, warping_path
 from .lyric_attention import SEED, Matrix, lyric_attention, read_attention
@@ -42,12 +41,10 @@ def align_lyrics(
     song: SongConditions,
     latents: Tensor,
     tokenizer: TextTokenizer,
+    runtime: Runtime,
     *,
     steps: int,
-    device: torch.device,
-    dtype: torch.dtype,
     seed: int = SEED,
-    attention: AttentionFunction = scaled_dot_product_attention,
     on_progress: Progress | None = None,
 ) -> AlignedLyrics:
     """Time and score the lyrics of a finished song.
@@ -70,15 +67,13 @@ def align_lyrics(
         song,
         latents,
         tokens,
+        runtime,
         level=1 / steps,
         seed=seed,
-        device=device,
-        dtype=dtype,
-        attention=attention,
         on_progress=on_progress,
     )
     read = read_attention(heads)
-    timed = time_lyrics(read.consensus, tokens, song.sample_count / SAMPLE_RATE)
+    timed = time_lyrics(read.consensus, tokens, song.samples / SAMPLE_RATE)
     return AlignedLyrics(timed, alignment_score(read.mean, tokens.in_tag))
 
 

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from ..audio.waveform import LATENT_FRAME_RATE, SAMPLES_PER_FRAME
 from ..models.dit import DiT, DiTConfig, LayerHeads
-from ..models.layers import AttentionFunction, scaled_dot_product_attention
 from ..progress import Progress
 from ..render.conditions import SongConditions
+from ..runtime import Runtime
 from ..sampling.noise import initial_noise
 from ..sampling.solvers import add_noise
 from .lyric_tokens import LyricTokens
@@ -74,7 +74,7 @@ def lyric_heads(config: DiTConfig) -> tuple[LayerHeads, ...]:
     heads = config.lyric_heads or PUBLISHED_HEADS.get(config.num_layers)
     if heads is None:
         raise ValueError(
-            f"nobody knows which heads of this model follow the lyrics: it has {config.num_layers} layers, the "
+            f"the lyric-attention heads of this model are unknown: it has {config.num_layers} layers, the "
             "published ones 24 (2B) and 32 (XL). If you know, add lyric_alignment_layers_config to its config.json"
         )
     return heads
@@ -85,12 +85,10 @@ def lyric_attention(
     song: SongConditions,
     latents: Tensor,
     tokens: LyricTokens,
+    runtime: Runtime,
     *,
     level: float,
-    device: torch.device,
-    dtype: torch.dtype,
     seed: int = SEED,
-    attention: AttentionFunction = scaled_dot_product_attention,
     on_progress: Progress | None = None,
 ) -> Iterator[Tensor]:
     """One pass over a finished song, as far as the last head that follows the lyrics.
@@ -100,11 +98,10 @@ def lyric_attention(
         latents: clean latents [T, 64] of the song.
         tokens: of the song's lyrics.
         level: how much of the input is noise; 1 / steps of the sampler hears the song, `PURE_NOISE` the plan alone.
-        device, dtype: what the network runs on and in.
         on_progress: called after each head with (heads done, heads in all).
 
     Yields:
-        For each head, the share [tokens, frames] that each frame gives to each token, float32 on `device`.
+        For each head, the share [tokens, frames] that each frame gives to each token, float32 on the network's device.
 
     Raises:
         ValueError: a level outside 0..1, latents of another length than the song, or heads that nobody knows.
@@ -114,21 +111,23 @@ def lyric_attention(
     if len(latents) != len(song.source):
         raise ValueError(
             f"the latents have {len(latents)} frames ({len(latents) / LATENT_FRAME_RATE:g} s), but the conditioning is "
-            f"of a song of {len(song.source)} ({len(song.source) / LATENT_FRAME_RATE:g} s): connect the conditioning "
+            f"of a song of {len(song.source)} ({len(song.source) / LATENT_FRAME_RATE:g} s): give the conditioning "
             "that the latents were made with, or one of the same duration"
         )
     heads = lyric_heads(dit.config)
     frames = song_positions(song, dit.config)
     run = dit.prepare(
-        [song.packed.to(device, dtype)],
+        [runtime.take(song.packed)],
         [1000 * level],
         len(latents),
         guided=False,
         layers=heads[-1].layer + 1,
-        attention=attention,
+        attention=runtime.attention,
     )
-    x = add_noise(latents[None].to(device, torch.float32), initial_noise((seed,), len(latents)).to(device), level)
-    context = torch.cat((song.source, song.mask[:, None].expand_as(song.source)), dim=-1)[None].to(device, dtype)
+    x = add_noise(
+        latents[None].to(runtime.device, torch.float32), initial_noise((seed,), len(latents)).to(runtime.device), level
+    )
+    context = runtime.take(torch.cat((song.source, song.mask[:, None].expand_as(song.source)), dim=-1)[None])
     total = sum(len(layer.heads) for layer in heads)
     for done, weights in enumerate(dit.lyric_attention(x, context, 0, run, heads, tokens.rows), 1):
         yield weights[:, :frames]
@@ -139,7 +138,7 @@ def lyric_attention(
 def song_positions(song: SongConditions, config: DiTConfig) -> int:
     """Positions of the network in which the song sounds."""
     positions = -(-len(song.source) // config.patch_size)
-    return min(positions, -(-song.sample_count // (SAMPLES_PER_FRAME * config.patch_size)))
+    return min(positions, -(-song.samples // (SAMPLES_PER_FRAME * config.patch_size)))
 
 
 def mean_attention(heads: Iterable[Tensor]) -> Matrix:

@@ -26,9 +26,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..checkpoints.files import CheckpointError, StoredTensor, WeightFiles, name_some, read_header, read_json
-from ..checkpoints.inspection import ModelKind, Size, model_kind
+from ..checkpoints.inspection import Size, model_variant
 from ..checkpoints.loading import check_finite
 from ..checkpoints.registry import WeightKey, stamp
+from ..checkpoints.variants import Variant
 from .adapters import Adapter, AdapterKind, AdapterWeights
 from .names import parse_name
 
@@ -87,7 +88,7 @@ class StoredAdapter(NamedTuple):
         return (shapes[0][0] * shapes[1][0], shapes[0][1] * shapes[1][1]) if self.kind == "lokr" else shapes[0]
 
 
-class AdapterSettings(NamedTuple):
+class AdapterScaling(NamedTuple):
     """What a config says about the scale; the patterns give some modules other values."""
 
     alpha: float | None
@@ -101,7 +102,7 @@ class Base(NamedTuple):
     """The model an adapter was made for, as far as its file says."""
 
     size: Size | None
-    kind: ModelKind | None
+    variant: Variant | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ class AdapterFiles:
     path: Path
     weights: Mapping[str, StoredAdapter]
     unmatched: tuple[str, ...]
-    settings: AdapterSettings
+    settings: AdapterScaling
     base: Base
     files: tuple[Path, ...]
     metadata: Mapping[str, str]
@@ -178,12 +179,12 @@ def inspect_adapter(path: Path) -> AdapterFiles:
 
 
 def check_fits(
-    adapter: AdapterFiles, shapes: Mapping[str, tuple[int, ...]], model: str, kind: ModelKind
+    adapter: AdapterFiles, shapes: Mapping[str, tuple[int, ...]], model: str, variant: Variant
 ) -> tuple[str, ...]:
-    """Compare an adapter with the model it shall go on.
+    """Compare an adapter with the model it goes on.
 
     Args:
-        shapes: of the DiT's parameters. model: what errors call the model. kind: what the model was trained as.
+        shapes: of the DiT's parameters. model: what errors call the model. variant: of the model.
 
     Returns:
         Remarks for the user, none if there is nothing to say.
@@ -202,10 +203,10 @@ def check_fits(
     remarks = []
     if adapter.unmatched:
         remarks.append(f"not used, because the decoder has nothing of that name: {name_some(adapter.unmatched, 20)}")
-    if adapter.base.kind not in (None, kind):
+    if adapter.base.variant not in (None, variant):
         remarks.append(
-            f"it was trained on a {adapter.base.kind} model and this one is {kind}: expect it to work poorly, and use "
-            f"the {adapter.base.kind} model where you can"
+            f"it was trained on a {adapter.base.variant} model and this one is {variant}: expect it to work poorly, "
+            f"and use the {adapter.base.variant} model where you can"
         )
     if adapter.settings.alpha is None and all(stored.alpha is None for stored in adapter.weights.values()):
         remarks.append(f"the file does not say its alpha (peft keeps it in {PEFT_CONFIG}); alpha = rank is assumed")
@@ -249,7 +250,7 @@ def load_adapter(adapter: AdapterFiles) -> AdapterWeights:
         return AdapterWeights(weights)
 
 
-def adapter_scale(stored: StoredAdapter, alpha: float | None, settings: AdapterSettings) -> float:
+def adapter_scale(stored: StoredAdapter, alpha: float | None, settings: AdapterScaling) -> float:
     """The factor of one adapter; `alpha` is the value of its `.alpha` tensor, which counts before the settings."""
     rank = stored.rank or _by_pattern(settings.rank_pattern, stored.spelled, settings.rank)
     stabilised = alpha is None and settings.rank_stabilised
@@ -312,14 +313,14 @@ def _config_in_header(header: WeightFiles) -> dict[str, Any]:
         raise CheckpointError(f"{header.path} has damaged metadata ({error}); download it again.") from error
 
 
-def _settings(path: Path, config: Mapping[str, Any]) -> AdapterSettings:
+def _settings(path: Path, config: Mapping[str, Any]) -> AdapterScaling:
     """What a peft config, complete or not, says about the scale."""
     kind = config.get("peft_type") or _PEFT_TYPES[0]
     if kind not in _PEFT_TYPES:
         raise CheckpointError(f"{path} is a {kind} adapter of peft. Choose one of {', '.join(_PEFT_TYPES)}.")
     alpha, rank = config.get("lora_alpha", config.get("alpha")), config.get("r")
     try:
-        return AdapterSettings(
+        return AdapterScaling(
             alpha=None if alpha is None else float(alpha),
             rank=None if rank is None else int(rank),
             alpha_pattern={
@@ -346,7 +347,7 @@ def _base(fields: Iterable[Mapping[str, Any]]) -> Base:
         for key in _BASE_FIELDS:
             for name in reversed(str(field.get(key) or "").replace("\\", "/").split("/")):
                 if _ACE_STEP_NAME.search(name):
-                    return Base("xl" if "xl" in name.lower() else "2b", model_kind(name, {}))
+                    return Base("xl" if "xl" in name.lower() else "2b", model_variant(name, {}))
     return Base(None, None)
 
 

@@ -20,7 +20,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..checkpoints.inspection import ModelKind, Size
+from ..checkpoints.inspection import Size
+from ..checkpoints.variants import Variant
 from ..files import write_whole
 from .adapters import Adapter
 from .formats import PEFT_CONFIG, PEFT_WEIGHTS
@@ -34,9 +35,9 @@ _COMFYUI_PARTS = {
 }
 
 
-def base_model_name(size: Size, kind: ModelKind) -> str:
+def base_model_name(size: Size, variant: Variant) -> str:
     """The name of the official model, such as `acestep-v15-xl-turbo`: what adapters name as their base."""
-    return f"acestep-v15-{'xl-' if size == 'xl' else ''}{kind}"
+    return f"acestep-v15-{'xl-' if size == 'xl' else ''}{variant}"
 
 
 def save_adapter(

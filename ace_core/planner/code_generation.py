@@ -19,12 +19,12 @@ from torch import Tensor
 
 from ..models.qwen3 import Qwen3
 from ..progress import Progress
+from ..song.fields import MAX_BATCH_SIZE
 from .decoding import Decoder
 from .linear import logits_head
 from .token_choice import BLOCKED, GumbelNoise, SamplingParameters, choose, guide
 from .vocabulary import CODE_COUNT, FIRST_CODE, TURN_END
 
-MAX_SONGS = 8
 STEPS_BETWEEN_CHECKS = 8
 END = CODE_COUNT  # the column after the codes
 
@@ -216,8 +216,8 @@ def _check(
     guidance_scale: float,
     ending_codes: int,
 ) -> None:
-    if not 1 <= len(prompts) <= MAX_SONGS:
-        raise ValueError(f"a run plans 1 to {MAX_SONGS} songs, got {len(prompts)}")
+    if not 1 <= len(prompts) <= MAX_BATCH_SIZE:
+        raise ValueError(f"a run plans 1 to {MAX_BATCH_SIZE} songs, got {len(prompts)}")
     for name, values in (("negative prompts", negative_prompts), ("counts", counts), ("seeds", seeds)):
         if values is not None and len(values) != len(prompts):
             raise ValueError(f"got {len(values)} {name} for {len(prompts)} songs: give one for each")

@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, code_count
-from ..progress import Progress
+from ..progress import Progress, part_of_progress
 from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, resolved_duration, with_planned_values
+from ..song.fields import MAX_BATCH_SIZE
 from .chat_prompts import check_positions, codes_prompt, negative_codes_prompt, plan_prompt
-from .code_generation import MAX_SONGS, generate_codes
+from .code_generation import generate_codes
 from .grammar import Grammar, PlanConstraint, plan_constraint
 from .metadata import song_metadata, write_metadata
 from .requests import (
@@ -32,8 +33,7 @@ from .requests import (
     ask,
     fill_open_fields,
     note_on_caption,
-    one_for_each,
-    part_of_progress,
+    plan_for_each,
     settle_instrumental,
     song_name,
 )
@@ -78,7 +78,7 @@ def plan(
     Raises:
         ValueError: lengths that do not agree, or a prompt beyond the model's positions.
     """
-    given = one_for_each(blueprints, seeds)
+    given = plan_for_each(blueprints, seeds)
     songs = [settle_instrumental(blueprint) for blueprint in given]
     sources = [songs.index(song) if share_plan else index for index, song in enumerate(songs)]
     requests = {}
@@ -137,7 +137,7 @@ def plan_codes(
         ValueError: lengths that do not agree, a negative prompt without guidance, or a prompt beyond the positions.
     """
     check_negative_prompt(negative_prompt, guidance_scale)
-    songs = one_for_each(blueprints, seeds)
+    songs = plan_for_each(blueprints, seeds)
     notes: list[str] = []
     prompts: list[list[int]] = []
     negative_prompts: list[list[int]] = []
@@ -159,7 +159,7 @@ def plan_codes(
     if len(places) < len(songs):
         notes.append("songs that have audio codes of yours keep them; clear the codes to have them written")
 
-    groups = [slice(start, start + MAX_SONGS) for start in range(0, len(places), MAX_SONGS)]
+    groups = [slice(start, start + MAX_BATCH_SIZE) for start in range(0, len(places), MAX_BATCH_SIZE)]
     totals = [max(counts[group]) for group in groups]
     codes: list[list[int]] = []
     for number, group in enumerate(groups):
@@ -172,8 +172,8 @@ def plan_codes(
             [seeds[index] for index in places[group]],
             guidance_scale=guidance_scale,
             ending_codes=NATURAL_ENDING_SECONDS * CODE_RATE if natural_ending else 0,
-            dtype=planner.dtype,
-            device=planner.device,
+            dtype=planner.runtime.dtype,
+            device=planner.runtime.device,
             on_progress=part_of_progress(on_progress, sum(totals[:number]), sum(totals)),
         )
     results = list(songs)

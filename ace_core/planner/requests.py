@@ -11,14 +11,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-import torch
-
+from ..checks import spread
 from ..models.qwen3 import Qwen3
-from ..progress import Progress
+from ..progress import Progress, part_of_progress
+from ..runtime import Runtime
 from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_planned_values
+from ..song.fields import MAX_BATCH_SIZE
 from ..song.languages import UNKNOWN_LANGUAGE
 from .chat_prompts import check_positions
-from .code_generation import MAX_SONGS
 from .grammar import CAPTION_TOKENS, Grammar, PlanConstraint
 from .metadata import read_lyrics, read_metadata, song_values
 from .text_generation import generate_text
@@ -30,12 +30,14 @@ _TAG = re.compile(r"\[[^\[\]]*\]")
 
 
 class Planner(NamedTuple):
-    """A language model and what its tasks need beside it; `dtype` is bf16 on CUDA and fp32 on the CPU, never fp16."""
+    """A language model and what its tasks need beside it; it computes in bf16 on CUDA and fp32 on the CPU, never fp16.
+
+    Its attention is its own: one that reads a cache.
+    """
 
     lm: Qwen3
     grammar: Grammar
-    dtype: torch.dtype = torch.float32
-    device: torch.device | str = "cpu"
+    runtime: Runtime = Runtime()
 
 
 class PlannedSongs(NamedTuple):
@@ -75,7 +77,7 @@ def ask(
     """
     for request in requests:
         check_positions(len(request.prompt), request.constraint.max_tokens)
-    groups = [requests[start : start + MAX_SONGS] for start in range(0, len(requests), MAX_SONGS)]
+    groups = [requests[start : start + MAX_BATCH_SIZE] for start in range(0, len(requests), MAX_BATCH_SIZE)]
     longest = [max(request.constraint.max_tokens for request in group) for group in groups]
     answers: list[Answer] = []
     for number, group in enumerate(groups):
@@ -86,8 +88,8 @@ def ask(
             parameters,
             [request.seed for request in group],
             longest[number],
-            dtype=planner.dtype,
-            device=planner.device,
+            dtype=planner.runtime.dtype,
+            device=planner.runtime.device,
             on_progress=part_of_progress(on_progress, sum(longest[:number]), sum(longest)),
         )
         for request, output in zip(group, outputs, strict=True):
@@ -132,18 +134,15 @@ def settle_instrumental(song: Blueprint) -> Blueprint:
     return song
 
 
-def one_for_each(blueprints: Sequence[Blueprint], seeds: Sequence[int]) -> list[Blueprint]:
+def plan_for_each(blueprints: Sequence[Blueprint], seeds: Sequence[int]) -> list[Blueprint]:
     """One blueprint for each seed.
 
     Raises:
         ValueError: no seed, or neither one blueprint nor as many as seeds.
     """
-    if not seeds or len(blueprints) not in (1, len(seeds)):
-        raise ValueError(
-            f"give one seed for each song and one blueprint, or one for each song; got {len(seeds)} seeds and "
-            f"{len(blueprints)} blueprints"
-        )
-    return list(blueprints) * (len(seeds) // len(blueprints))
+    if not seeds:
+        raise ValueError("give one seed for each song, got none")
+    return spread(blueprints, len(seeds), "blueprints")
 
 
 def song_name(index: int, seeds: Sequence[int]) -> str:
@@ -156,11 +155,3 @@ def note_on_caption(name: str, answer: Answer) -> list[str]:
     if not answer.caption_is_cut:
         return []
     return [f"{name}the caption is cut: it reached {CAPTION_TOKENS} tokens, the most the renderer reads"]
-
-
-def part_of_progress(on_progress: Progress | None, done_before: int, total: int) -> Progress | None:
-    """The progress callback of one of several runs."""
-    if on_progress is None:
-        return None
-    report = on_progress
-    return lambda done, _total: report(done_before + done, total)

@@ -194,10 +194,10 @@ class _Run:
 
     def __init__(self, planner: Planner, total: int, on_progress: Progress | None) -> None:
         self.planner = planner
-        self.device = torch.device(planner.device)
+        self.device = torch.device(planner.runtime.device)
         lm = planner.lm
         self.head: LogitsHead = logits_head(
-            lm.embed_tokens, 0, lm.config.vocab_size, dtype=planner.dtype, device=self.device
+            lm.embed_tokens, 0, lm.config.vocab_size, dtype=planner.runtime.dtype, device=self.device
         )
         self._total = total
         self._on_progress = on_progress
@@ -218,7 +218,7 @@ class _Listener:
         self._run = run
         self._prompt_tokens = len(prompt)
         capacity = len(prompt) + longest
-        self._decoder = Decoder(run.planner.lm, 1, capacity, dtype=run.planner.dtype, device=run.device)
+        self._decoder = Decoder(run.planner.lm, 1, capacity, dtype=run.planner.runtime.dtype, device=run.device)
         for states in self._read(prompt):
             self._last = states[-1:]
 

@@ -34,7 +34,7 @@ from .requests import (
     fill_open_fields,
     has_no_words,
     note_on_caption,
-    one_for_each,
+    plan_for_each,
     settle_instrumental,
     song_name,
 )
@@ -89,7 +89,7 @@ def write_song(
         Request(prompt, plan_constraint(planner.grammar, fixed=fixed, with_lyrics=writes_lyrics), seed)
         for seed in seeds
     ]
-    songs = one_for_each([song], seeds)
+    songs = plan_for_each([song], seeds)
     notes: list[str] = []
     for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
         name = song_name(index, seeds)
@@ -130,7 +130,7 @@ def rewrite(
     Raises:
         ValueError: lengths that do not agree, or a song beyond the model's positions.
     """
-    songs = [settle_instrumental(_without_planned_rewrite(song)) for song in one_for_each(blueprints, seeds)]
+    songs = [settle_instrumental(_without_planned_rewrite(song)) for song in plan_for_each(blueprints, seeds)]
     changes_lyrics = [rewrite_lyrics and not has_no_words(song.lyrics or INSTRUMENTAL_LYRICS) for song in songs]
     requests = [
         Request(

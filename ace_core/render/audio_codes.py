@@ -13,17 +13,14 @@ from torch import Tensor
 
 from ..checkpoints.silence import silence_frames
 from ..models.audio_tokenizer import AudioTokenizer
-from ..models.layers import AttentionFunction, scaled_dot_product_attention
+from ..runtime import Runtime
 
 
 def encode_audio_codes(
     audio_tokenizer: AudioTokenizer,
     latents: Tensor,
     silence: Tensor,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    attention: AttentionFunction = scaled_dot_product_attention,
+    runtime: Runtime,
 ) -> tuple[int, ...]:
     """Audio codes, one for each five frames begun, of latents [T, 64].
 
@@ -32,18 +29,15 @@ def encode_audio_codes(
     """
     missing = -len(latents) % audio_tokenizer.config.pool_window
     padded = torch.cat((latents, silence_frames(silence, missing)[0].to(latents)))
-    codes = audio_tokenizer.encode(padded[None].to(device, dtype), attention)
+    codes = audio_tokenizer.encode(runtime.take(padded)[None], runtime.attention)
     return tuple(codes[0].tolist())
 
 
 def decode_audio_codes(
     audio_tokenizer: AudioTokenizer,
     codes: Sequence[int],
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    attention: AttentionFunction = scaled_dot_product_attention,
+    runtime: Runtime,
 ) -> Tensor:
     """Latents [5 * N, 64] that N audio codes stand for, float32 on the CPU."""
-    hints = audio_tokenizer.decode(torch.tensor(codes, device=device)[None], dtype, attention)
-    return hints[0].float().cpu()
+    indices = torch.tensor(codes, device=runtime.device)[None]
+    return audio_tokenizer.decode(indices, runtime.dtype, runtime.attention)[0].float().cpu()

@@ -1,31 +1,19 @@
 """The two texts the renderer's conditions are made from, byte for byte as ACE-Step 1.5 was trained on them.
 
-The templates match the published ``SFT_GEN_PROMPT``, ``_dict_to_meta_string``, ``_format_lyrics`` and task
-instructions, which diffusers' ``AceStepPipeline`` repeats.
+The templates match the published `SFT_GEN_PROMPT`, `_dict_to_meta_string` and
+`_format_lyrics`, which diffusers' `AceStepPipeline` repeats.
 
-Where the traps are:
-
-* The caption prompt ends in ``<|endoftext|>`` plus a newline, the lyrics in ``<|endoftext|>`` alone. The tokenizer must
+Traps:
+- The caption prompt ends in `<|endoftext|>` plus a newline, the lyrics in `<|endoftext|>` alone. The tokenizer must
   read it as the special token.
-* A missing value is ``N/A``, but a missing duration is ``30 seconds``. A duration is truncated, not rounded.
-* Audio codes need the cover instruction, whatever the task.
-* The published code cuts prompts at 256 and 2048 tokens without a word; ``check_token_counts`` refuses instead.
+- A missing value is `N/A`, but a missing duration is `30 seconds`. A duration is truncated, not rounded.
+- The published code cuts prompts at 256 and 2048 tokens without a word; `check_token_counts` refuses instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
-
 from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
-from ..song.fields import normalize_track, shown
 from ..song.languages import UNKNOWN_LANGUAGE
-
-Task: TypeAlias = Literal["text2music", "cover", "cover-nofsq", "repaint", "extract", "lego", "complete"]
-
-TEXT_TO_MUSIC_INSTRUCTION = "Fill the audio semantic mask based on the given conditions:"
-COVER_INSTRUCTION = "Generate audio semantic tokens based on the given conditions:"
-REPAINT_INSTRUCTION = "Repaint the mask area based on the given conditions:"
 
 CAPTION_TEMPLATE = "# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n{metas}<|endoftext|>\n"
 METAS_TEMPLATE = "- bpm: {bpm}\n- timesignature: {time_signature}\n- keyscale: {key}\n- duration: {seconds} seconds\n"
@@ -36,45 +24,6 @@ MISSING_VALUE = "N/A"
 MISSING_DURATION_SECONDS = 30
 CAPTION_TOKEN_LIMIT = 256
 LYRIC_TOKEN_LIMIT = 2_048
-
-_PLAIN_INSTRUCTIONS = {
-    "text2music": TEXT_TO_MUSIC_INSTRUCTION,
-    "cover": COVER_INSTRUCTION,
-    "cover-nofsq": COVER_INSTRUCTION,
-    "repaint": REPAINT_INSTRUCTION,
-}
-_TRACK_INSTRUCTIONS = {
-    "extract": ("Extract the {tracks} track from the audio:", "Extract the track from the audio:"),
-    "lego": (
-        "Generate the {tracks} track based on the audio context:",
-        "Generate the track based on the audio context:",
-    ),
-    "complete": ("Complete the input track with {tracks}:", "Complete the input track:"),
-}
-
-
-def task_instruction(task: Task, tracks: Sequence[str] = ()) -> str:
-    """The instruction line of a task.
-
-    Args:
-        task: what the renderer is asked to do; text2music with audio codes is ``cover`` to the model.
-        tracks: at most one track for extract and lego, any number for complete, none for the others.
-
-    Raises:
-        ValueError: an unknown task or track, or tracks that the task has no place for.
-    """
-    names = [normalize_track(track).upper() for track in tracks]
-    if task in _PLAIN_INSTRUCTIONS:
-        if names:
-            raise ValueError(f"the task {task} takes no tracks, got {', '.join(names)}")
-        return _PLAIN_INSTRUCTIONS[task]
-    if task not in _TRACK_INSTRUCTIONS:
-        known = ", ".join((*_PLAIN_INSTRUCTIONS, *_TRACK_INSTRUCTIONS))
-        raise ValueError(f"task must be one of {known}; got {shown(task)}")
-    if task != "complete" and len(names) > 1:
-        raise ValueError(f"the task {task} takes one track, got {', '.join(names)}")
-    with_tracks, without_tracks = _TRACK_INSTRUCTIONS[task]
-    return with_tracks.format(tracks=" | ".join(names)) if names else without_tracks
 
 
 def metas_block(*, bpm: int | None, time_signature: int | None, key: str | None, duration_seconds: float | None) -> str:
@@ -92,8 +41,8 @@ def caption_prompt(blueprint: Blueprint, instruction: str, *, duration_seconds: 
 
     Args:
         blueprint: the caption, or its rewrite where there is one, and the metadata.
-        instruction: from ``task_instruction``, or one's own; a missing colon at its end is added.
-        duration_seconds: the length that is rendered (``resolved_duration``, or the source audio of a task), which an
+        instruction: from `tasks.instructions`, or another; a missing colon at its end is added.
+        duration_seconds: the length that is rendered (`resolved_duration`, or the source audio of a task), which an
             open duration field does not know; None writes the 30 seconds that the model saw for "not known".
     """
     return CAPTION_TEMPLATE.format(

@@ -12,24 +12,25 @@ nothing to fade.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ..audio.waveform import LATENT_FRAME_RATE
 from ..models.dit import DiT, DiTConfig, DiTRun
-from ..models.layers import AttentionFunction, scaled_dot_product_attention
-from ..progress import Progress
-from ..sampling.denoise import AfterStep, Predict, denoise
+from ..progress import Progress, part_of_progress
+from ..runtime import Runtime
+from ..sampling.denoise import AfterStep, OnDenoiseStep, Predict, denoise
 from ..sampling.noise import Variation, initial_noise, varied_noise
 from ..sampling.settings import SamplerSettings
 from ..sampling.solvers import add_noise
-from .conditions import SongConditions
+from ..song.fields import MAX_BATCH_SIZE
+from .conditions import SecondConditions, SongConditions
 
-MAX_SONGS_PER_RUN = 8  # the published limit; more songs take turns
+OnStep: TypeAlias = Callable[[Sequence[int], int, int, Tensor], None]
 
 
 class _Group(NamedTuple):
@@ -45,12 +46,11 @@ def render_latents(
     songs: Sequence[SongConditions],
     settings: SamplerSettings,
     seeds: Sequence[int],
+    runtime: Runtime,
     *,
-    device: torch.device,
-    dtype: torch.dtype,
     start_latents: Sequence[Tensor] | None = None,
     variation: Variation | None = None,
-    attention: AttentionFunction = scaled_dot_product_attention,
+    on_step: OnStep | None = None,
     on_progress: Progress | None = None,
 ) -> list[Tensor]:
     """Denoise the latents of each song.
@@ -58,9 +58,10 @@ def render_latents(
     Args:
         songs: conditions, one an item of the batch.
         seeds: one an item.
-        device, dtype: what the network runs on and in.
         start_latents: latents [T, 64] of each song to start from; the first time step says how noisy they become.
         variation: other seeds to mix in.
+        on_step: called after each step with (items of `songs` that run together, steps done, steps of their run, the
+            clean latents [B, T, 64] that the step predicted), for previews.
         on_progress: called after each step with (steps done, steps in all).
 
     Returns:
@@ -78,9 +79,9 @@ def render_latents(
     for item, song in enumerate(songs):
         groups.setdefault(_group(song, settings), []).append(item)
     runs = [
-        (group, items[start : start + MAX_SONGS_PER_RUN])
+        (group, items[start : start + MAX_BATCH_SIZE])
         for group, items in groups.items()
-        for start in range(0, len(items), MAX_SONGS_PER_RUN)
+        for start in range(0, len(items), MAX_BATCH_SIZE)
     ]
     total_steps = sum(settings.steps - group.first_step for group, _ in runs)
     steps_done = 0
@@ -95,22 +96,22 @@ def render_latents(
         if variation is not None:
             group_variation = variation._replace(seeds=tuple(variation.seeds[item] for item in items))
             noise = varied_noise(noise, group_variation)
-        x = noise = noise.to(device)
+        x = noise = noise.to(runtime.device)
         given = None
         if group.first_step:
-            given = [song.source_use.latents for song in group_songs if song.source_use is not None]
+            given = [song.clean for song in group_songs]
         elif start_latents is not None:
             given = [start_latents[item] for item in items]
         if given is not None:
             x = add_noise(torch.stack(given).to(x), noise, group_settings.time_points[0].t)
         latents = denoise(
-            _velocity_function(dit, group_songs, group_settings, group.switch_step, device, dtype, attention),
+            _velocity_function(dit, group_songs, group_settings, group.switch_step, runtime),
             x,
             group_settings,
             item_seeds=group_seeds,
             variation=group_variation,
-            after_step=_source_holder(group_songs, noise, group_settings.steps),
-            on_progress=_shifted(on_progress, steps_done, total_steps),
+            after_step=_hold_sources(group_songs, noise, group_settings.steps),
+            on_step=_step_reporter(items, steps_done, total_steps, on_step, on_progress),
         )
         steps_done += group_settings.steps
         for item, song, result in zip(items, group_songs, latents.cpu(), strict=True):
@@ -120,22 +121,20 @@ def render_latents(
 
 def _group(song: SongConditions, settings: SamplerSettings) -> _Group:
     first_step = 0
-    if song.source_use is not None and song.source_use.noise_strength:
-        level = 1 - song.source_use.noise_strength
+    if song.hold is not None and song.hold.noise_strength:
+        level = 1 - song.hold.noise_strength
         first_step = min(range(settings.steps), key=lambda step: abs(settings.timesteps[step] - level))
     steps = settings.steps - first_step
-    switch_step = steps if song.late is None else int(steps * song.late.from_share)
+    switch_step = steps if song.second is None else int(steps * song.second.switch_share)
     return _Group(len(song.source), first_step, switch_step)
 
 
-def _source_holder(songs: Sequence[SongConditions], noise: Tensor, steps: int) -> AfterStep | None:
+def _hold_sources(songs: Sequence[SongConditions], noise: Tensor, steps: int) -> AfterStep | None:
     """What sets the kept frames of each song back to its source while its share of the steps lasts."""
-    uses = [song.source_use for song in songs]
-    held_steps = [min(round(steps * use.injected_share), steps - 1) if use else 0 for use in uses]
+    held_steps = [min(round(steps * song.hold.share), steps - 1) if song.hold else 0 for song in songs]
     if not any(held_steps):
         return None
-    latents = [use.latents if use else song.source for song, use in zip(songs, uses, strict=True)]
-    sources = torch.stack(latents).to(noise)
+    sources = torch.stack([song.clean for song in songs]).to(noise)
     kept = torch.stack([song.mask == 0 for song in songs])[:, :, None].to(noise.device)
     last_steps = torch.tensor(held_steps, device=noise.device)[:, None, None]
 
@@ -147,11 +146,11 @@ def _source_holder(songs: Sequence[SongConditions], noise: Tensor, steps: int) -
 
 def _faded_into_source(latents: Tensor, song: SongConditions) -> Tensor:
     """The result [T, 64] where the mask generates, the source elsewhere, a linear fade beside the border."""
-    if song.source_use is None or not song.source_use.crossfade_frames:
+    if song.hold is None or not song.hold.fade_frames:
         return latents
     distance = torch.minimum(_frames_since(song.mask), _frames_since(song.mask.flip(0)).flip(0))
-    share = (1 - distance / (song.source_use.crossfade_frames + 1)).clamp(min=0)[:, None]
-    return torch.where(share == 0, song.source_use.latents, song.source_use.latents.lerp(latents, share))
+    share = (1 - distance / (song.hold.fade_frames + 1)).clamp(min=0)[:, None]
+    return torch.where(share == 0, song.clean, song.clean.lerp(latents, share))
 
 
 def _frames_since(mask: Tensor) -> Tensor:
@@ -165,10 +164,10 @@ def _check_start_latents(start_latents: Sequence[Tensor], songs: Sequence[SongCo
     if len(start_latents) != len(songs):
         raise ValueError(f"got {len(start_latents)} latents to start from for {len(songs)} songs: give one for each")
     for item, (latents, song) in enumerate(zip(start_latents, songs, strict=True), 1):
-        if song.source_use is not None and song.source_use.noise_strength:
+        if song.hold is not None and song.hold.noise_strength:
             raise ValueError(
                 f"song {item} of {len(songs)} starts from its source (noise strength "
-                f"{song.source_use.noise_strength:g}) and from connected latents: choose one of the two"
+                f"{song.hold.noise_strength:g}) and from given latents: choose one of the two"
             )
         given, wanted = len(latents), len(song.source)
         if given != wanted:
@@ -184,30 +183,28 @@ def _velocity_function(
     songs: Sequence[SongConditions],
     settings: SamplerSettings,
     switch_step: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    attention: AttentionFunction,
+    runtime: Runtime,
 ) -> Predict:
     mask = torch.stack([song.mask for song in songs])[:, :, None]
 
     def prepared(packed: list[Tensor], sources: list[Tensor]) -> tuple[DiTRun, Tensor]:
         source = torch.stack(sources)
         run = dit.prepare(
-            [item.to(device, dtype) for item in packed],
+            [runtime.take(item) for item in packed],
             [point.thousandths for point in settings.time_points],
             source.shape[1],
             guided=settings.uses_guidance,
-            attention=attention,
+            attention=runtime.attention,
         )
-        return run, torch.cat((source, mask.expand_as(source)), dim=-1).to(device, dtype)
+        return run, runtime.take(torch.cat((source, mask.expand_as(source)), dim=-1))
 
-    early = late = prepared([song.packed for song in songs], [song.source for song in songs]) if switch_step else None
+    first = second = prepared([song.packed for song in songs], [song.source for song in songs]) if switch_step else None
     if switch_step < settings.steps:
-        changes = [song.late for song in songs if song.late is not None]
-        late = prepared([change.packed for change in changes], [change.source for change in changes])
+        later = [_second_of(song) for song in songs]
+        second = prepared([conditions.packed for conditions in later], [conditions.source for conditions in later])
 
     def predict(x: Tensor, index: int, guided: bool) -> tuple[Tensor, Tensor | None]:
-        now = early if index < switch_step else late
+        now = first if index < switch_step else second
         assert now is not None
         run, context = now
         velocities: tuple[Tensor, Tensor | None] = dit(x, context, index, run, guided=guided)
@@ -216,18 +213,37 @@ def _velocity_function(
     return predict
 
 
+def _second_of(song: SongConditions) -> SecondConditions:
+    """The second conditions of a song whose run switches to them."""
+    assert song.second is not None
+    return song.second
+
+
 def render_memory_bytes(config: DiTConfig, songs: Sequence[SongConditions], *, guided: bool, dtype: torch.dtype) -> int:
     """Estimate of what `render_latents` needs above the weights: one layer's activations, all layers' conditions."""
-    at_once = min(len(songs), MAX_SONGS_PER_RUN)
+    at_once = min(len(songs), MAX_BATCH_SIZE)
     rows = at_once * (2 if guided else 1)
     tokens = max(len(song.source) for song in songs) // config.patch_size
     condition_tokens = max(len(song.packed) for song in songs)
     attention_width = config.num_heads * config.head_dim
     activations = rows * tokens * (6 * config.hidden_size + 5 * attention_width + 3 * config.intermediate_size)
-    kept = 2 if any(song.late is not None for song in songs) else 1
+    kept = 2 if any(song.second is not None for song in songs) else 1
     conditions = 2 * kept * at_once * condition_tokens * config.num_layers * config.num_kv_heads * config.head_dim
     return (activations + conditions) * dtype.itemsize
 
 
-def _shifted(on_progress: Progress | None, done_before: int, total: int) -> Progress | None:
-    return on_progress and (lambda done, _: on_progress(done_before + done, total))
+def _step_reporter(
+    items: Sequence[int], done_before: int, total: int, on_step: OnStep | None, on_progress: Progress | None
+) -> OnDenoiseStep | None:
+    """What tells both callbacks of a run's steps; None where there are none."""
+    update = part_of_progress(on_progress, done_before, total)
+    if on_step is None and update is None:
+        return None
+
+    def report(done: int, steps: int, clean: Tensor) -> None:
+        if update is not None:
+            update(done, steps)
+        if on_step is not None:
+            on_step(items, done, steps, clean)
+
+    return report

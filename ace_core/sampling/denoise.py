@@ -4,9 +4,6 @@ Latents and updates are float32 even when the network runs in bfloat16. With `of
 in the official code.
 
 Traps:
-- The last step, to level 0, is an Euler step for every solver: the network knows no level 0, and there is no noise left
-  to add.
-- Heun's second prediction uses plain CFG when the method is APG, as published: APG's momentum belongs to steps.
 - Nothing in the loop reads a tensor's value, so on a GPU steps are queued without waiting. The check for broken
   latents comes once, after the last step.
 """
@@ -19,20 +16,21 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..progress import Progress
-from .guidance import GuidanceMethod, Guided, guide
+from .guidance import GUIDANCE, GuidanceInput, GuidanceMethod, Guided
 from .noise import Variation, step_noise
 from .settings import SamplerSettings
-from .solvers import euler_step, sde_step
+from .solvers import SOLVERS, SolverStep, euler_step
 
 MIN_CHANGE_OVER_TIME = 1e-6
 
 Predict: TypeAlias = Callable[[Tensor, int, bool], tuple[Tensor, "Tensor | None"]]
-"""``predict(x, index, guided)``: velocities of noisy latents ``[B, T, 64]`` at level `index` of the settings' time
+"""`predict(x, index, guided)`: velocities of noisy latents `[B, T, 64]` at level `index` of the settings' time
 steps, with the conditions and, if `guided`, without any."""
 
+OnDenoiseStep: TypeAlias = Callable[[int, int, Tensor], None]
+
 AfterStep: TypeAlias = Callable[[Tensor, int, float], Tensor]
-"""``after_step(x, step, level)``: what becomes of the latents ``[B, T, 64]`` that a step has brought to a level."""
+"""`after_step(x, step, level)`: what becomes of the latents `[B, T, 64]` that a step has brought to a level."""
 
 
 def denoise(
@@ -43,19 +41,19 @@ def denoise(
     item_seeds: Sequence[int],
     variation: Variation | None = None,
     after_step: AfterStep | None = None,
-    on_progress: Progress | None = None,
+    on_step: OnDenoiseStep | None = None,
 ) -> Tensor:
-    """Run every step and return clean latents, float32 ``[B, T, 64]``.
+    """Run every step and return clean latents, float32 `[B, T, 64]`.
 
     Args:
         predict: the network with its conditions; see `Predict`. It gets latents in the loop's dtype and may answer in
             its own.
-        x: noisy latents ``[B, T, 64]`` at the first level: noise, or latents with noise added.
+        x: noisy latents `[B, T, 64]` at the first level: noise, or latents with noise added.
         settings: the run.
         item_seeds: one for each item; only the "sde" solver draws from them.
         variation: what the "sde" solver mixes in; the caller does so with `x`.
         after_step: changes the latents after each step's update; see `AfterStep`.
-        on_progress: called after each step with (steps done, steps).
+        on_step: called after each step with (steps done, steps, the clean latents [B, T, 64] that the step predicted).
 
     Raises:
         ValueError: not one seed for each item, or the result is broken (see `check_latents`).
@@ -72,18 +70,20 @@ def denoise(
     for step in range(settings.steps):
         t, t_next = times[step], times[step + 1]
         velocity, momentum = _velocity(predict, x, step, levels[step], settings, settings.guidance_method, momentum)
-        if settings.solver == "euler" or step + 1 == settings.steps:
-            x = euler_step(x, velocity, t, t_next)
-        elif settings.solver == "sde":
-            x = sde_step(x, velocity, t, t_next, step_noise(item_seeds, step, x.shape[1], variation).to(x))
-        else:
-            estimate = euler_step(x, velocity, t, t_next)
-            velocity_next, _ = _velocity(predict, estimate, step + 1, levels[step + 1], settings, corrector, None)
-            x = euler_step(x, (velocity + velocity_next) / 2, t, t_next)
+        solve = SOLVERS["euler" if step + 1 == settings.steps else settings.solver]
+        clean = euler_step(x, velocity, t, times[-1]) if on_step is not None else None
+
+        def corrected(estimate: Tensor, after: int = step + 1) -> Tensor:
+            return _velocity(predict, estimate, after, levels[after], settings, corrector, None).velocity
+
+        def fresh_noise(at: int = step, like: Tensor = x) -> Tensor:
+            return step_noise(item_seeds, at, like.shape[1], variation).to(like)
+
+        x = solve(SolverStep(x, velocity, t, t_next, corrected, fresh_noise))
         if after_step is not None:
             x = after_step(x, step, levels[step + 1])
-        if on_progress is not None:
-            on_progress(step + 1, settings.steps)
+        if on_step is not None and clean is not None:
+            on_step(step + 1, settings.steps, clean)
 
     x = x.float()
     check_latents(x)
@@ -91,7 +91,7 @@ def denoise(
 
 
 def check_latents(latents: Tensor) -> None:
-    """Refuse latents ``[B, T, 64]`` that cannot be music; waits for the device once.
+    """Refuse latents `[B, T, 64]` that cannot be music; waits for the device once.
 
     Raises:
         ValueError: an item holds NaN or infinite values, or does not change over time (all zeros, steady silence).
@@ -129,4 +129,5 @@ def _velocity(
         return Guided(conditional.to(x), momentum)
     if unconditional is None:
         raise ValueError(f"guidance is {settings.guidance_scale:g}, but predict gave no unconditional velocity")
-    return guide(method, x, conditional.to(x), unconditional.to(x), t, settings.guidance_scale, momentum)
+    at = GuidanceInput(x, conditional.to(x), unconditional.to(x), t, settings.guidance_scale, momentum)
+    return GUIDANCE[method](at)

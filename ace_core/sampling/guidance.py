@@ -1,7 +1,7 @@
 """Guidance: one velocity from the velocity with the song's conditions and the one without any.
 
 Matches the published `apg_guidance.py`: APG (adaptive projected guidance, the default there), plain CFG, and ADG
-(angle-based dynamic guidance) with its two variants. All take and return ``[B, T, 64]``, item by item.
+(angle-based dynamic guidance) with its two variants. All take and return `[B, T, 64]`, item by item.
 
 Traps:
 - APG's norms run along time, for each of the 64 channels, not over channels. Its threshold therefore depends on the
@@ -13,6 +13,7 @@ Traps:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -29,36 +30,26 @@ ADG_MIN_WEIGHT = 1e-3
 ADG_MAX_COSINE = 1 - 1e-6
 
 
-class Guided(NamedTuple):
-    """A guided velocity ``[B, T, 64]`` and the momentum to hand to the next guided step."""
+class GuidanceInput(NamedTuple):
+    """Velocities `[B, T, 64]` with and without conditions at level `t` of `x`.
 
-    velocity: Tensor
+    Attributes:
+        momentum: that of the previous guided step of this run, None in the first.
+    """
+
+    x: Tensor
+    conditional: Tensor
+    unconditional: Tensor
+    t: float
+    scale: float
     momentum: Tensor | None
 
 
-def guide(
-    method: GuidanceMethod,
-    x: Tensor,
-    conditional: Tensor,
-    unconditional: Tensor,
-    t: float,
-    scale: float,
-    momentum: Tensor | None,
-) -> Guided:
-    """Apply one method at level `t` of `x`; only APG reads and changes the momentum (None before its first step)."""
-    if method == "apg":
-        return apg(conditional, unconditional, scale, momentum)
-    if method == "cfg":
-        return Guided(cfg(conditional, unconditional, scale), momentum)
-    if method == "adg":
-        velocity = adg(x, conditional, unconditional, t, scale)
-    elif method == "adg_w_norm":
-        velocity = adg(
-            x, conditional, unconditional, t, scale, angle_limit=ADG_NORM_ANGLE_LIMIT, keep_conditional_norm=True
-        )
-    else:
-        velocity = adg(x, conditional, unconditional, t, scale, angle_limit=None)
-    return Guided(velocity, momentum)
+class Guided(NamedTuple):
+    """A guided velocity `[B, T, 64]` and the momentum to hand to the next guided step."""
+
+    velocity: Tensor
+    momentum: Tensor | None
 
 
 def cfg(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
@@ -70,8 +61,8 @@ def apg(conditional: Tensor, unconditional: Tensor, scale: float, momentum: Tens
     """Adaptive projected guidance: add the part of the (limited) difference orthogonal to the conditional velocity.
 
     Args:
-        conditional: velocity ``[B, T, 64]``.
-        unconditional: velocity ``[B, T, 64]``.
+        conditional: velocity `[B, T, 64]`.
+        unconditional: velocity `[B, T, 64]`.
         scale: guidance; 1 changes nothing.
         momentum: that of the previous guided step of this run, None in the first.
     """
@@ -99,9 +90,9 @@ def adg(
     """Angle-based dynamic guidance: widen the angle between the two predicted clean frames.
 
     Args:
-        x: noisy latents ``[B, T, 64]`` at level `t`.
-        conditional: velocity ``[B, T, 64]``.
-        unconditional: velocity ``[B, T, 64]``.
+        x: noisy latents `[B, T, 64]` at level `t`.
+        conditional: velocity `[B, T, 64]`.
+        unconditional: velocity `[B, T, 64]`.
         t: above 0.
         scale: guidance.
         angle_limit: the widened angle is at most this, in radians; None for no limit.
@@ -126,6 +117,29 @@ def adg(
     if keep_conditional_norm:
         guided = F.normalize(guided, dim=1) * clean.norm(dim=1, keepdim=True)
     return ((noisy - guided) / t).to(x.dtype)
+
+
+def _guide_adg(at: GuidanceInput, angle_limit: float | None, keep_conditional_norm: bool = False) -> Guided:
+    velocity = adg(
+        at.x,
+        at.conditional,
+        at.unconditional,
+        at.t,
+        at.scale,
+        angle_limit=angle_limit,
+        keep_conditional_norm=keep_conditional_norm,
+    )
+    return Guided(velocity, at.momentum)
+
+
+GUIDANCE: dict[GuidanceMethod, Callable[[GuidanceInput], Guided]] = {
+    "apg": lambda at: apg(at.conditional, at.unconditional, at.scale, at.momentum),
+    "cfg": lambda at: Guided(cfg(at.conditional, at.unconditional, at.scale), at.momentum),
+    "adg": lambda at: _guide_adg(at, ADG_ANGLE_LIMIT),
+    "adg_w_norm": lambda at: _guide_adg(at, ADG_NORM_ANGLE_LIMIT, keep_conditional_norm=True),
+    "adg_wo_clip": lambda at: _guide_adg(at, None),
+}
+"""Each method by its name; only APG reads and changes the momentum."""
 
 
 def _precise_dtype(device: torch.device) -> torch.dtype:

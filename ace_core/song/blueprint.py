@@ -24,6 +24,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ..audio.waveform import CODE_RATE, MIN_DURATION_SECONDS, code_count
+from ..checks import shown
 from .fields import (
     normalize_audio_codes,
     normalize_bpm,
@@ -31,7 +32,6 @@ from .fields import (
     normalize_key,
     normalize_language,
     normalize_time_signature,
-    shown,
 )
 
 INSTRUMENTAL_LYRICS = "[Instrumental]"

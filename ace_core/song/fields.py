@@ -16,8 +16,10 @@ import unicodedata
 from collections.abc import Iterable
 
 from ..audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
+from ..checks import shown
 from .languages import LANGUAGES, find_language
 
+MAX_BATCH_SIZE = 8  # songs that run together, the published limit; more take turns
 MIN_BPM = 30
 MAX_BPM = 300
 TIME_SIGNATURES = {2: "2/4", 3: "3/4", 4: "4/4", 6: "6/8"}
@@ -73,12 +75,6 @@ _KEY_MODES = {
     "\u77ed\u8abf": "minor",
 }
 _CODE_TOKEN = re.compile(r"<\|audio_code_(\d+)\|>")
-
-
-def shown(value: object) -> str:
-    """A value as an error message quotes it: its repr, cut after 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _text(value: str) -> str:

@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from ..checks import shown
 from .blueprint import Blueprint
-from .fields import shown
 
 RegionUnit: TypeAlias = Literal["seconds", "bars"]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from .fields import normalize_track, shown
+from ..checks import shown
+from .fields import normalize_track
 
 GENRE_TRACKS: dict[str, tuple[str, ...]] = {
     "pop": ("drums", "bass", "keyboard", "guitar", "synth"),

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ..checks import shown
 from ..song.blueprint import Blueprint, blueprints_from_json, blueprints_to_json
-from ..song.fields import shown
 
 JSON_FORMAT = "ace_composer.song"
 JSON_VERSION = 1

@@ -14,66 +14,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..sampling.guidance import GuidanceMethod
+from ..checks import shown
 from ..sampling.noise import SEED_RANGE, Variation
-from ..sampling.settings import CheckpointKind, ResolvedSettings, defaults_for, resolve_settings
-from ..sampling.solvers import Solver
-from ..song.fields import shown
+from ..sampling.options import SamplerOptions
+from ..song.fields import MAX_BATCH_SIZE
 from .record import Setting, SongRecord
 
-RENDER_SEED, VARIATION_SEED = "render", "variation"
-VARIATION_STRENGTH, BATCH_SIZE, BATCH_ITEM, CODES_STRENGTH = (
-    "variation_strength",
-    "batch_size",
-    "batch_item",
-    "codes_strength",
-)
-TASK, TIMBRE, START_LATENTS = "task", "timbre", "start_latents"
-MAX_BATCH_SIZE = 8  # what the sampler's node offers
+RENDER_SEED = "render"
+VARIATION_SEED = "variation"
+VARIATION_STRENGTH = "variation_strength"
+BATCH_SIZE = "batch_size"
+BATCH_ITEM = "batch_item"
+CODES_STRENGTH = "codes_strength"
+TASK = "task"
+TIMBRE = "timbre"
+START_LATENTS = "start_latents"
 _SOURCES = {TASK: "a task", TIMBRE: "a timbre", START_LATENTS: "latents to start from"}
-
-
-class SamplerWishes(NamedTuple):
-    """The sampler's settings as they are given, under the names they have in a record; see `resolve_settings`."""
-
-    steps: int = 0
-    shift: float = 0.0
-    guidance: float = 0.0
-    solver: Solver = "euler"
-    denoise: float = 1.0
-    guidance_method: GuidanceMethod = "apg"
-    guidance_start: float = 0.0
-    guidance_end: float = 1.0
-    custom_timesteps: str = ""
-    official_precision: bool = False
-
-    def resolve(self, kind: CheckpointKind, *, has_start_latents: bool) -> ResolvedSettings:
-        """What a checkpoint of this kind makes of them."""
-        return resolve_settings(
-            kind,
-            steps=self.steps,
-            shift=self.shift,
-            guidance_scale=self.guidance,
-            solver=self.solver,
-            guidance_method=self.guidance_method,
-            guidance_interval=(self.guidance_start, self.guidance_end),
-            custom_timesteps=self.custom_timesteps,
-            denoise=self.denoise,
-            has_start_latents=has_start_latents,
-            official_precision=self.official_precision,
-        )
-
-    def as_used(self, kind: CheckpointKind, resolved: ResolvedSettings) -> SamplerWishes:
-        """Without zeros for the checkpoint to fill; steps and shift stay out where custom time steps replace them."""
-        used = self._replace(guidance=resolved.settings.guidance_scale)
-        if self.custom_timesteps.strip():
-            return used._replace(steps=0, shift=0.0)
-        wanted = defaults_for(kind)
-        return used._replace(steps=self.steps or wanted.steps, shift=self.shift or wanted.shift)
 
 
 class Replay(NamedTuple):
@@ -84,7 +45,7 @@ class Replay(NamedTuple):
         kept: which of them is the song.
     """
 
-    wishes: SamplerWishes
+    options: SamplerOptions
     seeds: tuple[int, ...]
     variation: Variation | None
     kept: int
@@ -100,9 +61,8 @@ def replay_of(record: SongRecord) -> Replay:
         raise ValueError(
             "the file does not say how its song was rendered: it was saved without 'latent' connected to Save Song"
         )
-    default = SamplerWishes()
-    wishes = SamplerWishes(
-        **{name: _recorded(record.settings, name, value) for name, value in default._asdict().items()}
+    options = SamplerOptions(
+        **{name: _recorded(record.settings, name, value) for name, value in asdict(SamplerOptions()).items()}
     )
     count: int = _recorded(record.settings, BATCH_SIZE, 1) if BATCH_SIZE in record.settings else 1
     kept: int = _recorded(record.settings, BATCH_ITEM, 0) if count != 1 else 0
@@ -114,7 +74,7 @@ def replay_of(record: SongRecord) -> Replay:
         variation = Variation(_versions(record.seeds[VARIATION_SEED], kept, count), strength)
     if RENDER_SEED not in record.seeds:
         raise ValueError("the record is damaged: it has no seed")
-    return Replay(wishes, _versions(record.seeds[RENDER_SEED], kept, count), variation, kept)
+    return Replay(options, _versions(record.seeds[RENDER_SEED], kept, count), variation, kept)
 
 
 def codes_strength(record: SongRecord) -> float:

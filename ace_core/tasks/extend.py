@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from ..audio.splicing import SampleSpan, Splice
 from ..audio.waveform import MAX_DURATION_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from .song_task import REPAINT_CROSSFADE_FRAMES, REPAINT_FADE_SECONDS, FrameSpan, SongTask
+from .repaint import CROSSFADE_FRAMES, FADE_SECONDS
+from .song_task import FrameSpan, SongTask, SourceHold
 
 MIN_CONTEXT_SECONDS = 30  # of the recording, where it has as much
 
@@ -89,11 +90,11 @@ def extend_window(
     return ExtendWindow(original, start, end, tuple(new))
 
 
-def extend_task(latents: Tensor, window: ExtendWindow) -> SongTask:
+def extend_task(source: Tensor, window: ExtendWindow) -> SongTask:
     """Generate what an extended song lacks.
 
     Args:
-        latents: of the window [T, 64].
+        source: latents of the window [T, 64].
     """
     spans = []
     for start, end in window.new:
@@ -101,10 +102,9 @@ def extend_task(latents: Tensor, window: ExtendWindow) -> SongTask:
         spans.append(FrameSpan(first // SAMPLES_PER_FRAME, -(-last // SAMPLES_PER_FRAME)))
     return SongTask(
         "repaint",
-        latents,
         window.end - window.start,
+        source,
         regions=tuple(spans),
-        injected_share=1.0,
-        crossfade_frames=REPAINT_CROSSFADE_FRAMES,
-        splice=Splice(window.original, window.start, window.new, round(REPAINT_FADE_SECONDS * SAMPLE_RATE)),
+        hold=SourceHold(share=1.0, fade_frames=CROSSFADE_FRAMES),
+        splice=Splice(window.original, window.start, window.new, round(FADE_SECONDS * SAMPLE_RATE)),
     )

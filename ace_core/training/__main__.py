@@ -18,11 +18,12 @@ from ..checkpoints.inspection import inspect_model
 from ..checkpoints.loading import build_network
 from ..dataset.samples import read_manifest
 from ..lora.saving import adapter_file, base_model_name
+from ..runtime import Runtime
 from .config import TrainingConfig, read_config
 from .messages import StepMessages
 from .results import check_style, save_trained
 from .trainer import StepReport, train
-from .training_options import AUTO, plan_training
+from .training_options import plan_training
 from .workers import Workers, joined_workers, local_device
 
 
@@ -49,8 +50,8 @@ def run(config: TrainingConfig, device: torch.device, workers: Workers) -> None:
     """
     dtype = config.torch_dtype
     files = inspect_model(config.model)
-    kind = files.kind if config.variant == AUTO else config.variant
-    if kind is None:
+    variant = files.variant if config.variant == "auto" else config.variant
+    if variant is None:
         raise ValueError(f"{config.model} does not say whether it is turbo, base or sft: set variant in the config")
     checkpoint_folder = config.output.with_name(config.output.name + ".training")
     shared = build_network(files.dit, ops=nn, dtype=dtype).to(device)
@@ -59,8 +60,8 @@ def run(config: TrainingConfig, device: torch.device, workers: Workers) -> None:
         config.data,
         read_manifest(config.data),
         config.wishes,
-        base_model=base_model_name(files.size, kind),  # type: ignore[arg-type]
-        kind=kind,  # type: ignore[arg-type]
+        base_model=base_model_name(files.size, variant),
+        variant=variant,
         device=device,
         dtype=dtype,
         device_bytes=_device_bytes(device),
@@ -85,8 +86,7 @@ def run(config: TrainingConfig, device: torch.device, workers: Workers) -> None:
     trained = train(
         shared,
         plan.task,
-        device=device,
-        dtype=dtype,
+        Runtime(device, dtype),
         state_file=state_file,
         save_every=config.save_every,
         workers=workers,

@@ -7,8 +7,8 @@ not copied. Only the adapter's parameters are its own.
 Traps:
 - A host may have moved the weights while inference mode was on. Such tensors cannot be saved for a backward pass, so
   the tree holds ordinary tensors over the same storage.
-- A host may also move the weights later on (it evicts them): `lend_weights` is to be called again then, and
-  `take_weights_back` before, or the old storage stays in memory.
+- A host may also move the weights later on (it evicts them): `attach_weights` is to be called again then, and
+  `detach_weights` before, or the old storage stays in memory.
 - peft draws its initial values from the global random numbers, but on the meta device nothing is drawn. The values come
   from here: those of peft (A uniform, B zero; w1 zero, w2 uniform; magnitudes the norms of the base), seeded.
 - A DoRA's magnitudes need the base weights: they get their values when those are lent for the first time.
@@ -27,12 +27,13 @@ from torch import Tensor, nn
 
 from ..lora.adapters import Adapter
 from ..models.dit import DiT
+from ..runtime import Runtime
 from . import frozen_layers
 from .adapted_layers import ADAPTER, changed_norms, speed_up
 from .seeds import seeded
 
-AdapterKind = Literal["lora", "dora", "lokr"]
-Attention = Literal["both", "self", "cross"]
+TrainedKind = Literal["lora", "dora", "lokr"]
+AttentionBlocks = Literal["both", "self", "cross"]
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 META = torch.device("meta")
 
@@ -41,15 +42,15 @@ META = torch.device("meta")
 class AdapterSettings:
     """What to train; `dropout` is for LoRA and DoRA."""
 
-    kind: AdapterKind = "lora"
+    kind: TrainedKind = "lora"
     rank: int = 64
     alpha: float = 128.0
     dropout: float = 0.1
-    attention: Attention = "both"
+    attention: AttentionBlocks = "both"
 
 
-def build_tree(shared: DiT, settings: AdapterSettings, seed: int, *, fill: bool = True) -> DiT:
-    """A DiT like `shared` with fresh adapters on the CPU, and without weights: see `lend_weights`.
+def build_copy(shared: DiT, settings: AdapterSettings, seed: int, *, fill: bool = True) -> DiT:
+    """A DiT like `shared` with fresh adapters on the CPU, and without weights: see `attach_weights`.
 
     Args:
         fill: whether adapters get their initial values; without, they take no memory.
@@ -90,10 +91,10 @@ def build_tree(shared: DiT, settings: AdapterSettings, seed: int, *, fill: bool 
     return tree
 
 
-def lend_weights(tree: DiT, shared: DiT, device: torch.device, dtype: torch.dtype) -> None:
-    """Give a tree the tensors of the shared network; what is not on `device` or of another dtype is copied.
+def attach_weights(tree: DiT, shared: DiT, runtime: Runtime) -> None:
+    """Give a tree the tensors of the shared network; what lies elsewhere or is of another dtype is copied.
 
-    The adapters move to `device` too.
+    The adapters move to its device too.
     """
     lent = {name: tensor for name, tensor in shared.named_parameters()}
     with torch.inference_mode(False), torch.no_grad():
@@ -101,10 +102,10 @@ def lend_weights(tree: DiT, shared: DiT, device: torch.device, dtype: torch.dtyp
             for leaf, parameter in list(module.named_parameters(recurse=False)):
                 if parameter.requires_grad:
                     if parameter.device.type != META.type:
-                        parameter.data = parameter.data.to(device)
+                        parameter.data = parameter.data.to(runtime.device)
                     continue
                 name = f"{module_name}.{leaf}".lstrip(".").replace(".base_layer.", ".")
-                tensor = _ordinary(lent[name]).to(device, dtype)
+                tensor = runtime.take(_ordinary(lent[name]))
                 _put(module, leaf, nn.Parameter(tensor, requires_grad=False))
         for _, layer in adapted_layers(tree):
             magnitude = getattr(layer, "lora_magnitude_vector", {})
@@ -114,7 +115,7 @@ def lend_weights(tree: DiT, shared: DiT, device: torch.device, dtype: torch.dtyp
                 magnitude[ADAPTER].weight = nn.Parameter(norms)
 
 
-def take_weights_back(tree: DiT) -> None:
+def detach_weights(tree: DiT) -> None:
     """Let go of the shared network's tensors; the adapters stay."""
     for module in tree.modules():
         for leaf, parameter in list(module.named_parameters(recurse=False)):

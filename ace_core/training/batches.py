@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..checkpoints.variants import Variant
 from ..dataset.samples import TrainingSample
-from ..sampling.settings import CheckpointKind
 from .seeds import seeded
 from .timesteps import draw_level
 
@@ -70,7 +70,7 @@ def _epoch(lengths: tuple[int, ...], batch_size: int, seed: int, epoch: int) -> 
 
 def make_example(
     sample: TrainingSample,
-    kind: CheckpointKind,
+    variant: Variant,
     generator: torch.Generator,
     *,
     max_frames: int,
@@ -82,7 +82,7 @@ def make_example(
         max_frames: length of the window; a shorter clip is taken whole.
         condition_dropout: how likely the null condition takes the place of the clip's.
     """
-    level = draw_level(kind, generator)
+    level = draw_level(variant, generator)
     dropped = float(torch.rand((), generator=generator)) < condition_dropout
     frames = min(len(sample.latents), max_frames)
     start = int(torch.randint(len(sample.latents) - frames + 1, (), generator=generator))

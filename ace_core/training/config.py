@@ -4,7 +4,7 @@
     data = "output/ace_step_training/my_songs"  # what Preprocess wrote
     output = "models/loras/my_style"                # without suffix; checkpoints go to my_style.training beside it
 
-    [training]                                      # everything optional; see `choosing.Wishes`
+    [training]                                      # everything optional; see `choosing.TrainingOptions`
     adapter = "lora"
     preset = "16 GB"
     steps = 1000
@@ -18,13 +18,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
-from ..checkpoints.inspection import KINDS
+from ..checkpoints.variants import VARIANTS
 from ..lora.saving import AdapterStyle
-from .training_options import AUTO, Wishes
+from .training_options import AUTO, TrainingOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +32,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-_OWN_CHOICES = {"variant": (AUTO, *KINDS), "dtype": (AUTO, *DTYPES), "style": get_args(AdapterStyle)}
+_OWN_CHOICES = {"variant": (AUTO, *VARIANTS), "dtype": (AUTO, *DTYPES), "style": get_args(AdapterStyle)}
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class TrainingConfig:
     model: Path
     data: Path
     output: Path
-    variant: str = AUTO
+    variant: Literal["auto", "turbo", "base", "sft"] = "auto"
     device: str = AUTO
     dtype: str = AUTO
     style: AdapterStyle = "comfyui"
     save_every: int = 100
-    wishes: Wishes = field(default_factory=Wishes)
+    wishes: TrainingOptions = field(default_factory=TrainingOptions)
 
     @property
     def torch_device(self) -> torch.device:
@@ -84,7 +84,7 @@ def read_config(path: Path) -> TrainingConfig:
             raise ValueError(f'{path}: {name} is missing; write {name} = "..." with a path')
         paths[name] = path.parent / value
     own: dict[str, Any] = paths | _checked(path, TrainingConfig, document)
-    config = TrainingConfig(**own, wishes=Wishes(**_checked(path, Wishes, wishes)))
+    config = TrainingConfig(**own, wishes=TrainingOptions(**_checked(path, TrainingOptions, wishes)))
     for name, allowed in _OWN_CHOICES.items():
         if getattr(config, name) not in allowed:
             raise ValueError(f"{path}: {name} must be one of {', '.join(allowed)}, got {getattr(config, name)!r}")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..models.dit import DiT, DiTConfig
-from .adapted_copy import AdapterKind, AdapterSettings, adapter_parameters, build_tree
+from .adapted_copy import AdapterSettings, TrainedKind, adapter_parameters, build_copy
 from .hyperparameters import TrainingSettings
 from .optimizers import OptimizerName
 
@@ -65,11 +65,11 @@ def weight_bytes(tensor: Tensor, dtype: torch.dtype) -> int:
 def adapter_numbers(shared: DiT, adapter: AdapterSettings) -> int:
     """How many numbers are trained."""
     return sum(
-        parameter.numel() for parameter in adapter_parameters(build_tree(shared, adapter, 0, fill=False)).values()
+        parameter.numel() for parameter in adapter_parameters(build_copy(shared, adapter, 0, fill=False)).values()
     )
 
 
-def kept_numbers(config: DiTConfig, frames: int, condition_tokens: int, kind: AdapterKind, *, recompute: bool) -> int:
+def kept_numbers(config: DiTConfig, frames: int, condition_tokens: int, kind: TrainedKind, *, recompute: bool) -> int:
     """How many numbers of one item PyTorch keeps for the backward pass."""
     tokens = -(-frames // config.patch_size)
     width, kv_width = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
@@ -89,7 +89,7 @@ def kept_numbers(config: DiTConfig, frames: int, condition_tokens: int, kind: Ad
     return conditions + config.num_layers * layer
 
 
-def check_fits(estimate: MemoryEstimate, limit_bytes: int, limit: str) -> None:
+def check_memory(estimate: MemoryEstimate, limit_bytes: int, limit: str) -> None:
     """Raise ValueError where a run needs more than `limit_bytes`, which is called `limit`."""
     if estimate.total > limit_bytes:
         raise ValueError(

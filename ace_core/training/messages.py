@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from .batches import batches_per_epoch
-from .trainer import StepReport, Task
+from .trainer import StepReport, TrainingTask
 from .workers import ALONE, Workers
 
 _STEPS_SHOWN = 50
@@ -14,7 +14,7 @@ _STEPS_SHOWN = 50
 class StepMessages:
     """Lines like: step 120 of 500 (epoch 15.0), loss 0.4312 (last 50: 0.4520), 2.3 s a step, 14:34 left."""
 
-    def __init__(self, task: Task, workers: Workers = ALONE) -> None:
+    def __init__(self, task: TrainingTask, workers: Workers = ALONE) -> None:
         settings = task.settings
         batches = settings.accumulation * workers.size
         self._steps_per_epoch = batches_per_epoch(task.lengths, settings.batch_size) / batches

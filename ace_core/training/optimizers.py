@@ -22,7 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .adapted_copy import AdapterKind
+from .adapted_copy import TrainedKind
 
 OptimizerName = Literal["adamw", "adamw8bit", "adafactor", "prodigy"]
 PACKAGES: Mapping[str, str] = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt"}
@@ -30,7 +30,7 @@ WARM_UP_START = 0.1
 LAST_SHARE = 0.01
 
 
-def default_learning_rate(name: OptimizerName, kind: AdapterKind) -> float:
+def default_learning_rate(name: OptimizerName, kind: TrainedKind) -> float:
     """What the official trainers use for an optimiser and a kind of adapter."""
     if name == "prodigy":
         return 1.0

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from ..lora.saving import AdapterStyle, save_adapter
-from .trainer import Task, Trained
+from .trainer import Trained, TrainingTask
 
 
-def save_trained(path: Path, trained: Trained, task: Task, style: AdapterStyle, dtype: torch.dtype) -> Path:
+def save_trained(path: Path, trained: Trained, task: TrainingTask, style: AdapterStyle, dtype: torch.dtype) -> Path:
     """Write a trained adapter to a new file or folder; see `save_adapter`."""
     settings, manifest = task.settings, task.manifest
     metadata = {
@@ -31,7 +31,7 @@ def save_trained(path: Path, trained: Trained, task: Task, style: AdapterStyle, 
     return save_adapter(path, trained.adapters, style, base_model=manifest.base_model, metadata=metadata, dtype=dtype)
 
 
-def check_style(task: Task, style: AdapterStyle) -> None:
+def check_style(task: TrainingTask, style: AdapterStyle) -> None:
     """Raise ValueError for a kind of adapter that a style cannot hold, before it is trained."""
     if style == "peft" and task.settings.adapter.kind == "lokr":
         raise ValueError("a LoKr cannot be saved as a PEFT folder: choose the ComfyUI file, or train a LoRA or DoRA")

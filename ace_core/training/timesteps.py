@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import torch
 
+from ..checkpoints.variants import Variant
 from ..sampling.schedules import timesteps
-from ..sampling.settings import CheckpointKind, defaults_for
+from ..sampling.settings import defaults_for
 
 TURBO_LEVELS = timesteps(defaults_for("turbo").steps, defaults_for("turbo").shift)[:-1]
 LOGIT_MEAN = -0.4  # `timestep_mu` of the official config
@@ -22,14 +23,14 @@ LOGIT_DEVIATION = 1.0  # `timestep_sigma`
 CONDITION_DROPOUT = 0.15
 
 
-def draw_level(kind: CheckpointKind, generator: torch.Generator) -> float:
+def draw_level(variant: Variant, generator: torch.Generator) -> float:
     """A noise level t, above 0 and at most 1."""
-    if kind == "turbo":
+    if variant == "turbo":
         return TURBO_LEVELS[int(torch.randint(len(TURBO_LEVELS), (), generator=generator))]
     logits = LOGIT_MEAN + LOGIT_DEVIATION * torch.randn(2, generator=generator)
     return float(logits.sigmoid().max())
 
 
-def condition_dropout(kind: CheckpointKind) -> float:
-    """Share of the examples that a kind of model should see without conditions."""
-    return 0.0 if kind == "turbo" else CONDITION_DROPOUT
+def condition_dropout(variant: Variant) -> float:
+    """Share of the examples that a variant should see without conditions."""
+    return 0.0 if variant == "turbo" else CONDITION_DROPOUT

@@ -24,12 +24,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.variants import Variant
 from ..dataset.samples import Manifest, read_sample
 from ..lora.adapters import Adapter
 from ..models.dit import DiT
-from ..models.layers import AttentionFunction, scaled_dot_product_attention
-from ..sampling.settings import CheckpointKind
-from .adapted_copy import adapter_parameters, build_tree, lend_weights, take_weights_back, trained_adapters
+from ..runtime import Runtime
+from .adapted_copy import adapter_parameters, attach_weights, build_copy, detach_weights, trained_adapters
 from .adapted_layers import seed_dropout
 from .batches import Example, batch_clips, make_example
 from .hyperparameters import TrainingSettings, check_settings, fingerprint
@@ -42,19 +42,19 @@ from .workers import ALONE, Workers, add_up
 _LAST_STEPS = 50
 
 
-class Task(NamedTuple):
+class TrainingTask(NamedTuple):
     """What to train on what.
 
     Attributes:
         folder, manifest: the samples. lengths: frames of each, after cutting to the settings' window.
-        condition_tokens: of the sample with the most. kind: of the model.
+        condition_tokens: of the sample with the most. variant: of the model.
     """
 
     folder: Path
     manifest: Manifest
     lengths: tuple[int, ...]
     condition_tokens: int
-    kind: CheckpointKind
+    variant: Variant
     settings: TrainingSettings
 
     def state_file(self, folder: Path, model: str, dtype: torch.dtype, workers: Workers = ALONE) -> Path:
@@ -64,7 +64,7 @@ class Task(NamedTuple):
             model: name of the model's file. workers: their number decides how many examples a step sees.
         """
         others = {"dataset": self.manifest.dataset_hash, "base_model": self.manifest.base_model, "model": model}
-        others |= {"kind": self.kind, "dtype": str(dtype), "workers": str(workers.size)}
+        others |= {"kind": self.variant, "dtype": str(dtype), "workers": str(workers.size)}
         return state_path(folder, fingerprint(self.settings, **others))
 
 
@@ -90,8 +90,8 @@ class Trained(NamedTuple):
 
 
 def plan_task(
-    folder: Path, manifest: Manifest, settings: TrainingSettings, *, base_model: str, kind: CheckpointKind, width: int
-) -> Task:
+    folder: Path, manifest: Manifest, settings: TrainingSettings, *, base_model: str, variant: Variant, width: int
+) -> TrainingTask:
     """Look at every sample before training starts.
 
     Args:
@@ -116,18 +116,16 @@ def plan_task(
             )
         lengths.append(min(len(sample.latents), settings.max_frames))
         condition_tokens = max(condition_tokens, len(sample.packed))
-    return Task(folder, manifest, tuple(lengths), condition_tokens, kind, settings)
+    return TrainingTask(folder, manifest, tuple(lengths), condition_tokens, variant, settings)
 
 
 def train(
     shared: DiT,
-    task: Task,
+    task: TrainingTask,
+    runtime: Runtime,
     *,
-    device: torch.device,
-    dtype: torch.dtype,
     state_file: Path,
     save_every: int,
-    attention: AttentionFunction = scaled_dot_product_attention,
     workers: Workers = ALONE,
     check: Check = lambda: None,
     on_step: Callable[[StepReport], None] = lambda report: None,
@@ -138,7 +136,7 @@ def train(
 
     Args:
         shared: the network; its weights are read where they lie and stay as they are.
-        device, dtype: what to compute on and in; adapters are float32.
+        runtime: what to compute on and in; adapters are float32.
         save_every: steps between checkpoints.
         check: called in every layer; what it raises ends the run, with a checkpoint.
         on_step: called after each step.
@@ -149,15 +147,15 @@ def train(
         ValueError: the loss is no number any more; the state file is damaged; the optimiser is not installed.
     """
     with torch.inference_mode(False):
-        tree = build_tree(shared, task.settings.adapter, task.settings.seed)
+        tree = build_copy(shared, task.settings.adapter, task.settings.seed)
         try:
-            lend_weights(tree, shared, device, dtype)
+            attach_weights(tree, shared, runtime)
             run = TrainingRun(tree, task, state_file, workers)
             if run.step == 0 and workers.leads:
                 run.save()  # a run that is killed at once is known, too
             with run.saved_when_interrupted():
                 while run.step < task.settings.steps:
-                    loss = run.gradients(device, dtype, attention, check)
+                    loss = run.gradients(runtime, check)
                     report = run.change_weights(loss)
                     if workers.leads and (run.step % save_every == 0 or run.step == task.settings.steps):
                         run.save()
@@ -168,13 +166,13 @@ def train(
                         tree.train()
             return Trained(trained_adapters(tree, run.average or None), run.losses)
         finally:
-            take_weights_back(tree)
+            detach_weights(tree)
 
 
 class TrainingRun:
     """A run between two steps: its tree, optimiser, moving average and losses."""
 
-    def __init__(self, tree: DiT, task: Task, state_file: Path, workers: Workers) -> None:
+    def __init__(self, tree: DiT, task: TrainingTask, state_file: Path, workers: Workers) -> None:
         settings = task.settings
         self.tree = tree.train()
         self.task = task
@@ -198,7 +196,7 @@ class TrainingRun:
         """Steps done."""
         return len(self.losses)
 
-    def gradients(self, device: torch.device, dtype: torch.dtype, attention: AttentionFunction, check: Check) -> Tensor:
+    def gradients(self, runtime: Runtime, check: Check) -> Tensor:
         """Fill in the gradients of the next step; returns its loss."""
         settings, workers = self.task.settings, self.workers
         self.optimizer.zero_grad(set_to_none=True)
@@ -206,16 +204,14 @@ class TrainingRun:
         indices = range(first, first + settings.accumulation * workers.size)
         clips = {index: batch_clips(self.task.lengths, settings.batch_size, settings.seed, index) for index in indices}
         examples_in_step = sum(map(len, clips.values()))
-        loss = torch.zeros((), device=device)
+        loss = torch.zeros((), device=runtime.device)
         with torch.enable_grad():
             for index in indices[workers.rank :: workers.size]:
                 seed_dropout(self.tree, f"{settings.seed}:dropout:{index}")
                 losses = batch_losses(
                     self.tree,
                     [self._example(clip, index, place) for place, clip in enumerate(clips[index])],
-                    device=device,
-                    dtype=dtype,
-                    attention=attention,
+                    runtime,
                     recompute=settings.recompute,
                     check=check,
                 )
@@ -287,7 +283,7 @@ class TrainingRun:
         sample = read_sample(self.task.folder / self.task.manifest.samples[clip].file)
         return make_example(
             sample,
-            self.task.kind,
+            self.task.variant,
             seeded(settings.seed, "example", index, place),
             max_frames=settings.max_frames,
             condition_dropout=settings.condition_dropout,

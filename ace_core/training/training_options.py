@@ -13,29 +13,29 @@ from typing import Literal, NamedTuple, get_args
 import torch
 
 from ..audio.waveform import LATENT_FRAME_RATE
+from ..checkpoints.variants import Variant
 from ..dataset.samples import Manifest
 from ..models.dit import DiT
-from ..sampling.settings import CheckpointKind
-from .adapted_copy import AdapterKind, AdapterSettings, Attention
+from .adapted_copy import AdapterSettings, AttentionBlocks, TrainedKind
 from .hyperparameters import PRESETS, TrainingSettings, auto_preset, default_warm_up
-from .memory import GIB, MemoryEstimate, check_fits, estimate_memory
+from .memory import GIB, MemoryEstimate, check_memory, estimate_memory
 from .optimizers import PACKAGES, OptimizerName, default_learning_rate, is_available
 from .timesteps import condition_dropout
-from .trainer import Task, plan_task
+from .trainer import TrainingTask, plan_task
 
 AUTO = "auto"
 Recompute = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
-class Wishes:
+class TrainingOptions:
     """A training run as a user asks for it; 0, -1 and "auto" leave a thing to preset, model or optimiser.
 
     Args:
         max_seconds: longer clips are cut to a random window of this length. Others as in `TrainingSettings`.
     """
 
-    adapter: AdapterKind = "lora"
+    adapter: TrainedKind = "lora"
     preset: str = AUTO
     steps: int = 500
     learning_rate: float = 0.0
@@ -43,7 +43,7 @@ class Wishes:
     rank: int = 0
     alpha: float = 0.0
     dropout: float = 0.1
-    attention: Attention = "both"
+    attention: AttentionBlocks = "both"
     optimizer: str = AUTO
     batch_size: int = 0
     accumulation: int = 0
@@ -58,7 +58,7 @@ class Wishes:
 class Plan(NamedTuple):
     """A task ready to run, what it needs, and sentences for the user."""
 
-    task: Task
+    task: TrainingTask
     memory: MemoryEstimate
     notes: tuple[str, ...]
 
@@ -67,10 +67,10 @@ def plan_training(
     shared: DiT,
     folder: Path,
     manifest: Manifest,
-    wishes: Wishes,
+    wishes: TrainingOptions,
     *,
     base_model: str,
-    kind: CheckpointKind,
+    variant: Variant,
     device: torch.device,
     dtype: torch.dtype,
     device_bytes: int,
@@ -86,8 +86,10 @@ def plan_training(
     """
     _check_choices(wishes)
     name = auto_preset(device_bytes / GIB) if wishes.preset == AUTO else wishes.preset
-    settings, notes = _settings(wishes, name, kind, device)
-    task = plan_task(folder, manifest, settings, base_model=base_model, kind=kind, width=shared.config.condition_size)
+    settings, notes = _settings(wishes, name, variant, device)
+    task = plan_task(
+        folder, manifest, settings, base_model=base_model, variant=variant, width=shared.config.condition_size
+    )
     limit = min(PRESETS[name].gigabytes * GIB, device_bytes) if wishes.preset != AUTO else device_bytes
     limit_name = f"the limit of the preset {name}" if limit < device_bytes else f"the memory of {device}"
 
@@ -103,7 +105,7 @@ def plan_training(
     if wishes.recompute == AUTO:
         task = task._replace(settings=replace(settings, recompute=estimated(False).total > limit))
     memory = estimated(task.settings.recompute)
-    check_fits(memory, limit, limit_name)
+    check_memory(memory, limit, limit_name)
     return Plan(task, memory, (f"preset {name}: {describe(task.settings)}", f"memory: about {memory}", *notes))
 
 
@@ -119,7 +121,7 @@ def describe(settings: TrainingSettings) -> str:
 
 
 def _settings(
-    wishes: Wishes, preset_name: str, kind: CheckpointKind, device: torch.device
+    wishes: TrainingOptions, preset_name: str, variant: Variant, device: torch.device
 ) -> tuple[TrainingSettings, list[str]]:
     preset = PRESETS[preset_name]
     notes = []
@@ -155,17 +157,17 @@ def _settings(
         weight_decay=wishes.weight_decay,
         warm_up=default_warm_up(wishes.steps) if wishes.warm_up < 0 else wishes.warm_up,
         max_frames=int(wishes.max_seconds * LATENT_FRAME_RATE),
-        condition_dropout=condition_dropout(kind) if wishes.condition_dropout < 0 else wishes.condition_dropout,
+        condition_dropout=condition_dropout(variant) if wishes.condition_dropout < 0 else wishes.condition_dropout,
         average=wishes.average,
     )
     return replace(settings, recompute=wishes.recompute != "off"), notes
 
 
-def _check_choices(wishes: Wishes) -> None:
+def _check_choices(wishes: TrainingOptions) -> None:
     choices = {
-        "adapter": (wishes.adapter, get_args(AdapterKind)),
+        "adapter": (wishes.adapter, get_args(TrainedKind)),
         "preset": (wishes.preset, (AUTO, *PRESETS)),
-        "attention": (wishes.attention, get_args(Attention)),
+        "attention": (wishes.attention, get_args(AttentionBlocks)),
         "optimizer": (wishes.optimizer, (AUTO, *get_args(OptimizerName))),
         "recompute": (wishes.recompute, get_args(Recompute)),
     }

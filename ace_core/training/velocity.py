@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..models.dit import DiT, DiTLayer, DiTRun
-from ..models.layers import AttentionFunction
+from ..runtime import Runtime
 from .batches import Example
 
 Check = Callable[[], None]
@@ -30,27 +30,26 @@ Check = Callable[[], None]
 def batch_losses(
     tree: DiT,
     examples: Sequence[Example],
+    runtime: Runtime,
     *,
-    device: torch.device,
-    dtype: torch.dtype,
-    attention: AttentionFunction,
     recompute: bool,
     check: Check,
 ) -> Tensor:
     """Mean square error [B] of each example's velocity, float32."""
     latents, noise, source = (
-        torch.stack([getattr(example, name) for example in examples]).to(device)
+        torch.stack([getattr(example, name) for example in examples]).to(runtime.device)
         for name in ("latents", "noise", "source")
     )
-    levels = torch.tensor([example.level for example in examples], device=device)[:, None, None]
+    levels = torch.tensor([example.level for example in examples], device=runtime.device)[:, None, None]
     noisy = levels * noise + (1 - levels) * latents
     context = torch.cat((source, torch.ones_like(source)), dim=-1)
     null_condition = tree.null_condition_emb[0]
     conditions = [
-        (null_condition if example.packed is None else example.packed).to(device, dtype) for example in examples
+        (null_condition if example.packed is None else example.packed).to(runtime.device, runtime.dtype)
+        for example in examples
     ]
     thousandths = [1000 * example.level for example in examples]
-    run = tree.prepare(conditions, thousandths, latents.shape[1], guided=False, attention=attention)
+    run = tree.prepare(conditions, thousandths, latents.shape[1], guided=False, attention=runtime.attention)
     velocity = predict_velocity(tree, noisy, context, run, recompute=recompute, check=check)
     return (velocity.float() - (noise - latents)).square().mean(dim=(1, 2))
 

@@ -9,16 +9,14 @@ Songs of a batch are processed one at a time and results collect on the CPU: mem
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from ..audio.waveform import LATENT_FRAME_RATE
 from ..models.oobleck import Oobleck, OobleckConfig, decoder_context_frames, encoder_context_frames
 from ..progress import Progress
-from .waveform import LATENT_FRAME_RATE
-
-OutOfMemory: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
+from ..runtime import OutOfMemory, Runtime
 
 TILE_FRAMES = 512  # 20 s, as published
 ENCODE_TILE_FRAMES = 30 * LATENT_FRAME_RATE  # as published
@@ -47,12 +45,11 @@ def choose_tile_frames(config: OobleckConfig, free_bytes: int, dtype: torch.dtyp
 
 
 @torch.no_grad()
-def decode(
+def decode_latents(
     vae: Oobleck,
     latents: Tensor,
+    runtime: Runtime,
     *,
-    device: torch.device,
-    dtype: torch.dtype,
     tile_frames: int | None = TILE_FRAMES,
     out_of_memory: OutOfMemory = (),
     on_progress: Progress | None = None,
@@ -61,7 +58,6 @@ def decode(
 
     Args:
         latents: [B, T, latent_channels].
-        device, dtype: what the network runs on and in.
         tile_frames: latent frames decoded at a time, besides their context; None decodes a song in one tile.
         out_of_memory: exceptions after which a tile is tried again at half its size, down to 32 frames.
         on_progress: called after each tile with (frames done, frames in all).
@@ -81,7 +77,7 @@ def decode(
     waveforms = torch.empty(batch, vae.config.audio_channels, frames * step)
 
     def decode_tile(item: int, start: int, stop: int, first: int, last: int) -> None:
-        tile = vae.decode(latents[item, None, first:last].to(device, dtype))
+        tile = vae.decode(runtime.take(latents[item, None, first:last]))
         waveforms[item, :, start * step : stop * step] = tile[0, :, (start - first) * step : (stop - first) * step]
 
     context = decoder_context_frames(vae.config)
@@ -90,12 +86,11 @@ def decode(
 
 
 @torch.no_grad()
-def encode(
+def encode_waveforms(
     vae: Oobleck,
     waveforms: Tensor,
+    runtime: Runtime,
     *,
-    device: torch.device,
-    dtype: torch.dtype,
     tile_frames: int | None = ENCODE_TILE_FRAMES,
     out_of_memory: OutOfMemory = (),
     on_progress: Progress | None = None,
@@ -104,7 +99,7 @@ def encode(
 
     Args:
         waveforms: [B, audio_channels, N] at 48 kHz, N at least one latent frame (1920 samples).
-        tile_frames, out_of_memory, on_progress: see `decode`; a tile is 30 s by default, as published.
+        tile_frames, out_of_memory, on_progress: see `decode_latents`; a tile is 30 s by default, as published.
 
     Returns:
         Latents [B, N // samples_per_frame, latent_channels], float32 on the CPU.
@@ -125,7 +120,7 @@ def encode(
 
     def encode_tile(item: int, start: int, stop: int, first: int, last: int) -> None:
         end = samples if last == frames else last * step  # samples after the last whole frame reach into it
-        tile = vae.encode(waveforms[item, None, :, first * step : end].to(device, dtype))
+        tile = vae.encode(runtime.take(waveforms[item, None, :, first * step : end]))
         latents[item, start:stop] = tile[0, start - first : stop - first]
 
     context = encoder_context_frames(vae.config)
@@ -142,7 +137,7 @@ def _run_in_tiles(
     out_of_memory: OutOfMemory,
     on_progress: Progress | None,
 ) -> None:
-    """Call run_tile(item, start, stop, first, last) until all frames of all items are done; see `decode`.
+    """Call run_tile(item, start, stop, first, last) until all frames of all items are done; see `decode_latents`.
 
     A tile yields frames start..stop from frames first..last.
     """

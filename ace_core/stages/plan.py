@@ -1,0 +1,166 @@
+"""Plan: the planner with room for its work: to plan songs and their codes, to write, rewrite and describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ..audio.waveform import code_count
+from ..loaded import AceModel, AcePlanner, AceVae
+from ..planner.cache import cache_bytes
+from ..planner.planning import (
+    CODES_GUIDANCE_SCALE,
+    CODES_PARAMETERS,
+    check_negative_prompt,
+    plan,
+    plan_codes,
+)
+from ..planner.requests import PlannedSongs, Planner
+from ..planner.token_choice import SamplingParameters
+from ..planner.writing import UNDERSTAND_PARAMETERS, WRITE_PARAMETERS, rewrite, understand, write_song
+from ..runtime import Networks
+from ..song.blueprint import Blueprint, resolved_duration, with_user_values
+from ..song.fields import MAX_BATCH_SIZE
+from .codes import codes_of_waveforms
+
+PROMPT_TOKENS = 4096  # room for captions and lyrics in the estimate of the cache
+TEXT_TOKENS = 1024
+WRITING_TOKENS = 6144  # a long prompt and the longest answer
+ANSWER_TOKENS = 2560  # facts and the longest lyrics
+
+
+def ready_planner(networks: Networks, planner: AcePlanner, *, songs: int, tokens: int, branches: int = 1) -> Planner:
+    """The planner on its device, with room for the keys and values that a group of songs needs.
+
+    Args:
+        tokens: of each sequence. branches: sequences of each song; guidance needs two.
+    """
+    rows = min(songs, MAX_BATCH_SIZE) * branches
+    needed = cache_bytes(planner.lm.network.config, rows, tokens, planner.lm.dtype)
+    network, runtime = networks.use(planner.lm, needed)
+    return Planner(network, planner.grammar, runtime)
+
+
+def plan_songs(
+    networks: Networks,
+    planner: AcePlanner,
+    plans: Sequence[Blueprint],
+    seeds: Sequence[int],
+    parameters: SamplingParameters = CODES_PARAMETERS,
+    *,
+    write_codes: bool = True,
+    rewrite_caption: bool = True,
+    detect_language: bool = True,
+    share_plan: bool = False,
+    guidance: float = CODES_GUIDANCE_SCALE,
+    negative_prompt: str = "",
+    natural_ending: bool = False,
+    legacy_prompts: bool = False,
+) -> PlannedSongs:
+    """Fill what plans leave open, one for each seed or one for all, and write their audio codes.
+
+    Raises:
+        ValueError: see `planner.planning`; the negative prompt is checked before the words are planned.
+    """
+    check_negative_prompt(negative_prompt, guidance)
+    planned = plan(
+        ready_planner(networks, planner, songs=len(seeds), tokens=PROMPT_TOKENS + TEXT_TOKENS),
+        plans,
+        seeds,
+        parameters,
+        rewrite_caption=rewrite_caption,
+        detect_language=detect_language,
+        share_plan=share_plan,
+        on_progress=networks.progress(),
+    )
+    if not write_codes:
+        unused = ("the negative prompt does nothing: no codes are written",) if negative_prompt.strip() else ()
+        return planned._replace(notes=planned.notes + unused)
+    longest = max(code_count(resolved_duration(song).seconds) for song in planned.blueprints)
+    branches = 1 if guidance == 1 else 2
+    with_codes = plan_codes(
+        ready_planner(networks, planner, songs=len(seeds), tokens=PROMPT_TOKENS + longest, branches=branches),
+        planned.blueprints,
+        seeds,
+        parameters,
+        guidance_scale=guidance,
+        negative_prompt=negative_prompt,
+        natural_ending=natural_ending,
+        legacy_prompts=legacy_prompts,
+        on_progress=networks.progress(),
+    )
+    return PlannedSongs(with_codes.blueprints, planned.notes + with_codes.notes)
+
+
+def write_songs(
+    networks: Networks,
+    planner: AcePlanner,
+    idea: str,
+    seeds: Sequence[int],
+    parameters: SamplingParameters = WRITE_PARAMETERS,
+    *,
+    instrumental: bool = False,
+    decided: Blueprint | None = None,
+) -> PlannedSongs:
+    """Write a song for each seed from an idea, around what is decided already."""
+    return write_song(
+        ready_planner(networks, planner, songs=len(seeds), tokens=WRITING_TOKENS),
+        idea,
+        seeds,
+        parameters,
+        instrumental=instrumental,
+        decided=decided,
+        on_progress=networks.progress(),
+    )
+
+
+def rewrite_songs(
+    networks: Networks,
+    planner: AcePlanner,
+    plans: Sequence[Blueprint],
+    seeds: Sequence[int],
+    parameters: SamplingParameters = WRITE_PARAMETERS,
+    *,
+    rewrite_lyrics: bool = True,
+) -> PlannedSongs:
+    """Write richer captions, and lyrics in the form the model knows."""
+    return rewrite(
+        ready_planner(networks, planner, songs=len(seeds), tokens=WRITING_TOKENS),
+        plans,
+        seeds,
+        parameters,
+        rewrite_lyrics=rewrite_lyrics,
+        on_progress=networks.progress(),
+    )
+
+
+def understand_waveforms(
+    networks: Networks,
+    planner: AcePlanner,
+    model: AceModel,
+    vae: AceVae,
+    waveforms: Tensor,
+    seeds: Sequence[int],
+    parameters: SamplingParameters = UNDERSTAND_PARAMETERS,
+    *,
+    keep_codes: bool = False,
+) -> PlannedSongs:
+    """Describe waveforms [B, 2, N] at 48 kHz as plans, one for each seed.
+
+    Args:
+        keep_codes: put the audio's codes into the plans, so that a render follows the audio.
+    """
+    codes = codes_of_waveforms(networks, model, vae, waveforms)
+    longest = max(len(item) for item in codes)
+    described = understand(
+        ready_planner(networks, planner, songs=len(codes), tokens=longest + ANSWER_TOKENS),
+        codes,
+        seeds,
+        parameters,
+        on_progress=networks.progress(),
+    )
+    if not keep_codes:
+        return described
+    pairs = zip(described.blueprints, codes, strict=True)
+    return described._replace(blueprints=tuple(with_user_values(song, audio_codes=item) for song, item in pairs))
