@@ -15,7 +15,7 @@ style ("comfyui", "peft"), save_every.
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,11 +25,6 @@ import torch
 from ..checkpoints.variants import VARIANTS
 from ..lora.saving import AdapterStyle
 from .training_options import AUTO, TrainingOptions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 _OWN_CHOICES = {"variant": (AUTO, *VARIANTS), "dtype": (AUTO, *DTYPES), "style": get_args(AdapterStyle)}

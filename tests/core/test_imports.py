@@ -16,7 +16,7 @@ NODE_FILES = sorted((ROOT / "nodes").rglob("*.py"))
 SOURCE_ROOMS = ("ace_core", "automation", "benchmarks", "nodes", "tests")
 ENGINE_PACKAGES = {"PIL", "av", "numpy", "safetensors", "tokenizers", "torch", "torchaudio", "yaml"}
 # What training needs beyond that, imported where it is used: peft always, the others where they are asked for.
-TRAINING_PACKAGES = {"bitsandbytes", "peft", "prodigyopt", "psutil", "tomli"}
+TRAINING_PACKAGES = {"bitsandbytes", "peft", "prodigyopt", "psutil"}
 HOST_PACKAGES = {"comfy", "comfy_execution", "execution", "folder_paths", "server"}
 TEST_PACKAGES = {"accelerate", "comfy", "diffusers", "lycoris", "mutagen", "transformers"}
 
