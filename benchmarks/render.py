@@ -10,7 +10,7 @@ import statistics
 import torch
 from torch import nn
 
-from ace_core.audio.vae import decode
+from ace_core.render.vae import decode
 from ace_core.audio.waveform import latent_frames, sample_count
 from ace_core.models.dit import DiT
 from ace_core.models.oobleck import Oobleck, OobleckConfig

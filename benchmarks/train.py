@@ -25,7 +25,7 @@ from ace_core.audio.waveform import latent_frames
 from ace_core.dataset.samples import Manifest, SampleEntry, TrainingSample, write_sample
 from ace_core.models.dit import DiT
 from ace_core.models.layers import scaled_dot_product_attention
-from ace_core.training.adapted_copy import AdapterKind, AdapterSettings, build_tree, lend_weights
+from ace_core.training.adapted_copy import TrainedKind, AdapterSettings, build_copy, attach_weights
 from ace_core.training.hyperparameters import TrainingSettings
 from ace_core.training.trainer import TrainingRun, plan_task
 from ace_core.training.workers import ALONE
@@ -54,7 +54,7 @@ CASES = ("lora", "recompute", "dora", "lokr")
 
 def our_step(shared: DiT, sample: TrainingSample, folder: Path, options: Options) -> Callable[[], object]:
     """The trainer's step on one clip."""
-    kind: AdapterKind = "lora" if options.case == "recompute" else options.case  # type: ignore[assignment]
+    kind: TrainedKind = "lora" if options.case == "recompute" else options.case  # type: ignore[assignment]
     dropout = DROPOUT if kind == "lora" else 0.0
     settings = TrainingSettings(
         AdapterSettings(kind, RANK, ALPHA, dropout),
@@ -71,8 +71,8 @@ def our_step(shared: DiT, sample: TrainingSample, folder: Path, options: Options
     manifest = Manifest("clip", BASE_MODEL, "", "", (entry,))
     width = shared.config.condition_size
     task = plan_task(folder, manifest, settings, base_model=BASE_MODEL, kind="turbo", width=width)
-    tree = build_tree(shared, settings.adapter, settings.seed)
-    lend_weights(tree, shared, options.device, options.dtype)
+    tree = build_copy(shared, settings.adapter, settings.seed)
+    attach_weights(tree, shared, options.device, options.dtype)
     run = TrainingRun(tree, task, folder / "state.safetensors", ALONE)
 
     def step() -> None:

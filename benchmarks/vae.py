@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderOobleck
 from torch import Tensor, nn
 
-from ace_core.audio.vae import decode, encode
+from ace_core.render.vae import decode, encode
 from ace_core.audio.waveform import LATENT_CHANNELS, SAMPLE_RATE, latent_frames
 from ace_core.models.oobleck import Oobleck, OobleckConfig
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension, io
 
-from .host import folders
 from .edit.cover import AceComposerCover
 from .edit.reference_audio import AceComposerReferenceAudio
 from .edit.repaint import AceComposerExtend, AceComposerRepaint
@@ -12,6 +11,7 @@ from .edit.stems import AceComposerMix, AceComposerPickStem
 from .edit.tracks import AceComposerComplete, AceComposerExtract, AceComposerLego, AceComposerVocalToBacking
 from .files.load_song import AceComposerLoadSong
 from .files.save_song import AceComposerSaveSong
+from .host import folders
 from .load.lora import AceComposerLoadLora, AceComposerSaveLora
 from .load.models import AceComposerLoadModels
 from .load.planner import AceComposerLoadPlanner

@@ -22,18 +22,3 @@ def advanced(widget: Any) -> Any:
     """Fold an input under "advanced"; hosts before 0.10 have no such argument but pass extra keys on."""
     widget.extra_dict["advanced"] = True
     return widget
-
-
-def check_choices(schema: io.Schema, **values: object) -> None:
-    """Compare values with the lists of their inputs; ComfyUI 0.3.75 leaves that to the node.
-
-    Raises:
-        ValueError: a value that is not in its list.
-    """
-    options = {widget.id: widget.options for widget in schema.inputs if isinstance(widget, io.Combo.Input)}
-    for name, value in values.items():
-        if value not in options[name]:
-            raise ValueError(
-                f"{name}: {value!r} not in {options[name]}: choose one of these, or add the missing file and refresh "
-                "the page (R)"
-            )

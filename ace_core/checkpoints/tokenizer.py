@@ -28,6 +28,7 @@ from tokenizers.models import BPE
 from .files import CheckpointError
 
 END_OF_TEXT = "<|endoftext|>"
+QWEN_VOCABULARY = Path(__file__).parent / "qwen_tokenizer"  # of Qwen2.5 and Qwen3, Apache-2.0; see NOTICE
 FIRST_SPECIAL_ID = 151_643
 
 # Qwen3's added tokens in the order of their ids, 151643 .. 151668.
@@ -138,7 +139,7 @@ def load_tokenizer(folder: Path | str) -> TextTokenizer:
     return tokenizer
 
 
-def find_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
+def find_tokenizer(weights: Path, rows: int, bundled: Path = QWEN_VOCABULARY) -> TextTokenizer:
     """The tokenizer of a text encoder: beside its weights, in a pipeline's `tokenizer` folder, else the bundled one.
 
     A tokenizer beside a single file may be another model's, so it is taken only if it fits the embedding.
@@ -146,7 +147,7 @@ def find_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
     Args:
         weights: the file or folder the weights were read from.
         rows: rows of the embedding.
-        bundled: folder with the host's Qwen vocabulary.
+        bundled: folder with the Qwen vocabulary to use where there is none.
 
     Raises:
         CheckpointError: the tokenizer found has ids beyond the embedding.
@@ -165,7 +166,7 @@ def find_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
     return tokenizer
 
 
-def find_planner_tokenizer(weights: Path, rows: int, bundled: Path) -> TextTokenizer:
+def find_planner_tokenizer(weights: Path, rows: int, bundled: Path = QWEN_VOCABULARY) -> TextTokenizer:
     """The text tokenizer of a 5 Hz planner: beside its weights and without the audio codes, else the bundled one.
 
     Args:
@@ -193,7 +194,7 @@ def find_planner_tokenizer(weights: Path, rows: int, bundled: Path) -> TextToken
     return load_tokenizer(bundled)
 
 
-def tokenizer_files(weights: Path, bundled: Path) -> tuple[Path, ...]:
+def tokenizer_files(weights: Path, bundled: Path = QWEN_VOCABULARY) -> tuple[Path, ...]:
     """Every file there is that the functions above may read; when one changes, comes or goes, so may their result."""
     folders = (*_own_folders(weights), bundled)
     return tuple(folder / name for folder in folders for name in _FILES if (folder / name).is_file())

@@ -55,7 +55,7 @@ class TrainingOptions:
     recompute: Recompute = "auto"
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """A task ready to run, what it needs, and sentences for the user."""
 
     task: TrainingTask
@@ -74,7 +74,7 @@ def plan_training(
     device: torch.device,
     dtype: torch.dtype,
     device_bytes: int,
-) -> Plan:
+) -> TrainingPlan:
     """Settle everything and look at all samples.
 
     Args:
@@ -106,7 +106,7 @@ def plan_training(
         task = task._replace(settings=replace(settings, recompute=estimated(False).total > limit))
     memory = estimated(task.settings.recompute)
     check_memory(memory, limit, limit_name)
-    return Plan(task, memory, (f"preset {name}: {describe(task.settings)}", f"memory: about {memory}", *notes))
+    return TrainingPlan(task, memory, (f"preset {name}: {describe(task.settings)}", f"memory: about {memory}", *notes))
 
 
 def describe(settings: TrainingSettings) -> str:

@@ -7,10 +7,12 @@ from typing import Any, get_args
 
 from comfy_api.v0_0_2 import io
 
-from ...ace_core.tasks.song_task import CoverStructure, cover_task
+from ...ace_core.stages.sources import encode_source
+from ...ace_core.tasks.cover import CoverStructure, cover_task
 from .. import compat
+from ..host.networks import NETWORKS
 from ..wires import AceVae
-from .inputs import audio_input, encoded, heard, task_output, task_result, vae_input
+from .inputs import audio_input, source_audio, task_output, task_wire, vae_input
 
 
 class AceComposerCover(io.ComfyNode):
@@ -51,7 +53,7 @@ class AceComposerCover(io.ComfyNode):
                     "itself, which stays closer to the song.",
                 ),
             ],
-            outputs=[task_output()],
+            outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -64,7 +66,7 @@ class AceComposerCover(io.ComfyNode):
         noise_strength: float,
         structure: CoverStructure,
     ) -> io.NodeOutput:
-        waveforms = heard(audio)
+        waveforms = source_audio(audio)
         songs = [
             cover_task(
                 latents,
@@ -73,6 +75,6 @@ class AceComposerCover(io.ComfyNode):
                 noise_strength=noise_strength,
                 structure=structure,
             )
-            for latents in encoded(vae, waveforms)
+            for latents in encode_source(NETWORKS, vae, waveforms)
         ]
-        return task_result(songs, cls.hidden.unique_id)
+        return task_output(cls, songs)

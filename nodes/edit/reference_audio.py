@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from comfy_api.v0_0_2 import io
 
-from ...ace_core.audio.reference import reference_windows
-from ...ace_core.sampling.noise import item_seeds
+from ...ace_core.checks import check_choice
+from ...ace_core.stages.sources import encode_references
 from .. import compat
+from ..host.networks import NETWORKS
 from ..wires import AceTimbre, AceTimbreWire, AceVae
-from .inputs import encoded, heard, vae_input
+from .inputs import source_audio, vae_input
 
 FIXED, SEEDED = "fixed", "seeded"
 
@@ -63,10 +63,7 @@ class AceComposerReferenceAudio(io.ComfyNode):
         seed: int,
         timbre: AceTimbre | None = None,
     ) -> io.NodeOutput:
-        if windows not in (FIXED, SEEDED):
-            raise ValueError(f"windows must be {FIXED} or {SEEDED}, got {windows!r}")
-        recordings = heard(audio, max_seconds=math.inf)
-        seeds = item_seeds(seed, len(recordings)) if windows == SEEDED else [None] * len(recordings)
-        chosen = [reference_windows(item, item_seed) for item, item_seed in zip(recordings, seeds, strict=True)]
-        references = encoded(vae, torch.stack(chosen))
+        check_choice("windows", windows, (FIXED, SEEDED))
+        recordings = source_audio(audio, max_seconds=math.inf)
+        references = encode_references(NETWORKS, vae, recordings, seed if windows == SEEDED else None)
         return io.NodeOutput(AceTimbre((*(timbre.references if timbre else ()), *references)))

@@ -11,12 +11,15 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...ace_core.audio.waveform import SAMPLE_RATE
+from ...ace_core.checks import check_choice, spread
 from ...ace_core.song.regions import Region, RegionUnit, mask_regions, parse_regions, region, seconds_per_bar
+from ...ace_core.stages.sources import encode_source
 from ...ace_core.tasks.extend import extend_task, extend_window
-from ...ace_core.tasks.song_task import RepaintMode, repaint_task
+from ...ace_core.tasks.repaint import RepaintMode, repaint_task
 from .. import compat
+from ..host.networks import NETWORKS
 from ..wires import AceBlueprint, AceBlueprintWire, AceVae
-from .inputs import audio_input, encoded, heard, one_for_each, task_output, task_result, vae_input
+from .inputs import audio_input, source_audio, task_output, task_wire, vae_input
 
 DEFAULT_STRENGTH = 0.5  # as published
 
@@ -86,7 +89,7 @@ class AceComposerRepaint(io.ComfyNode):
                 ),
                 AceBlueprintWire.Input("blueprint", optional=True, tooltip="Tempo and time signature, for bars."),
             ],
-            outputs=[task_output()],
+            outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -104,9 +107,8 @@ class AceComposerRepaint(io.ComfyNode):
         mask: Tensor | None = None,
         blueprint: AceBlueprint | None = None,
     ) -> io.NodeOutput:
-        if unit not in get_args(RegionUnit):
-            raise ValueError(f"unit must be one of {', '.join(get_args(RegionUnit))}, got {unit!r}")
-        waveforms = heard(audio)
+        check_choice("unit", unit, get_args(RegionUnit))
+        waveforms = source_audio(audio)
         notes = []
         if mask is None:
             regions = _written_regions(start, end, more_regions, unit, blueprint, len(waveforms))
@@ -115,11 +117,9 @@ class AceComposerRepaint(io.ComfyNode):
             notes.append("the mask is used, not start, end and more_regions")
         if mode != "balanced" and strength != DEFAULT_STRENGTH:
             notes.append(f"strength belongs to the mode balanced: {mode} does not use it")
-        songs = [
-            repaint_task(latents, waveform, parts, mode=mode, strength=strength)
-            for latents, waveform, parts in zip(encoded(vae, waveforms), waveforms, regions, strict=True)
-        ]
-        return task_result(songs, cls.hidden.unique_id, *notes)
+        sources = zip(encode_source(NETWORKS, vae, waveforms), waveforms, regions, strict=True)
+        songs = [repaint_task(*source, mode=mode, strength=strength) for source in sources]
+        return task_output(cls, songs, *notes)
 
 
 def _written_regions(
@@ -134,14 +134,14 @@ def _written_regions(
         [region(start, end or math.inf, bar_seconds=seconds), *parse_regions(more, bar_seconds=seconds)]
         for seconds in bars
     ]
-    return one_for_each(regions, items, "blueprints")
+    return spread(regions, items, "blueprints")
 
 
 def _painted_regions(mask: Tensor, waveforms: Tensor) -> list[list[Region]]:
     """Regions of each recording from a MASK [H, W] or [B, H, W]."""
     masks = mask if mask.ndim == 3 else mask[None]
     seconds = waveforms.shape[-1] / SAMPLE_RATE
-    return one_for_each([mask_regions(item, seconds) for item in masks], len(waveforms), "masks")
+    return spread([mask_regions(item, seconds) for item in masks], len(waveforms), "masks")
 
 
 class AceComposerExtend(io.ComfyNode):
@@ -190,7 +190,7 @@ class AceComposerExtend(io.ComfyNode):
                     )
                 ),
             ],
-            outputs=[task_output()],
+            outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -210,9 +210,9 @@ class AceComposerExtend(io.ComfyNode):
                 after_seconds=after_seconds,
                 context_seconds=context_seconds,
             )
-            for waveform in heard(audio, max_seconds=math.inf)
+            for waveform in source_audio(audio, max_seconds=math.inf)
         ]
-        latents = encoded(vae, torch.stack([window.waveform for window in windows]))
+        latents = encode_source(NETWORKS, vae, torch.stack([window.waveform for window in windows]))
         songs = [extend_task(item, window) for item, window in zip(latents, windows, strict=True)]
         start, end = windows[0].start / SAMPLE_RATE, windows[0].end / SAMPLE_RATE
-        return task_result(songs, cls.hidden.unique_id, f"the model hears and renders {start:g}-{end:g} s of it")
+        return task_output(cls, songs, f"the model hears and renders {start:g}-{end:g} s of it")

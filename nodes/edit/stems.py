@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...ace_core.audio.mixing import Channel, lowered_to_full_scale, mix
 from ...ace_core.audio.waveform import SAMPLE_RATE, resample, to_stereo, validate_waveform
+from ...ace_core.checks import spread
+from ...ace_core.tasks.stems import stem_index
 from .. import compat
-from ..host import feedback
+from ..node import shown
 from ..wires import AceTask, AceTaskWire
 from .inputs import TRACK_CHOICES
 
@@ -44,23 +46,8 @@ class AceComposerPickStem(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio: Mapping[str, Any], task: AceTask, track: str, item: int) -> io.NodeOutput:
-        waveforms = audio["waveform"]
-        tracks = [song.tracks for song in task.songs]
-        if len(tracks) == 1:
-            tracks *= len(waveforms)
-        if len(tracks) != len(waveforms):
-            raise ValueError(
-                f"the audio has {len(waveforms)} items and the task {len(tracks)}: connect the task that the audio was "
-                "made with"
-            )
-        found = [index for index, names in enumerate(tracks) if names == (track,)]
-        if not found:
-            extracted = ", ".join(dict.fromkeys(name for names in tracks for name in names)) or "no single tracks"
-            raise ValueError(f"the audio has no stem {track!r}, only {extracted}: switch it on in Extract")
-        if item > len(found):
-            raise ValueError(f"item {item} was asked for and {track} was extracted from {len(found)}")
-        index = found[item - 1]
-        return io.NodeOutput({"waveform": waveforms[index : index + 1], "sample_rate": audio["sample_rate"]})
+        index = stem_index(spread(task.songs, len(audio["waveform"]), "tasks"), track, item)
+        return io.NodeOutput({**audio, "waveform": audio["waveform"][index : index + 1]})
 
 
 class AceComposerMix(io.ComfyNode):
@@ -87,21 +74,15 @@ class AceComposerMix(io.ComfyNode):
 
     @classmethod
     def execute(cls, **inputs: Any) -> io.NodeOutput:
-        stems, channels = [], []
-        for number in range(1, MIXER_CHANNELS + 1):
-            if f"audio_{number}" not in inputs:
-                continue
-            stems.append(_stem(inputs[f"audio_{number}"]))
-            channels.append(
-                Channel(inputs[f"gain_db_{number}"], inputs[f"pan_{number}"], inputs[f"mute_{number}"]),
-            )
+        numbers = [number for number in range(1, MIXER_CHANNELS + 1) if f"audio_{number}" in inputs]
+        stems = [_stem(inputs[f"audio_{number}"]) for number in numbers]
+        channels = [Channel(*(inputs[f"{name}_{number}"] for name in ("gain_db", "pan", "mute"))) for number in numbers]
         mixed, lowered = lowered_to_full_scale(mix(stems, channels))
         text = "\n".join(
             f"item {item}: lowered by {decibels:.1f} dB to full scale" if decibels else f"item {item}: level kept"
             for item, decibels in enumerate(lowered, 1)
         )
-        feedback.show_text(cls.hidden.unique_id, text)
-        return io.NodeOutput({"waveform": mixed, "sample_rate": SAMPLE_RATE}, ui=ui.PreviewText(text))
+        return shown(cls, text, {"waveform": mixed, "sample_rate": SAMPLE_RATE})
 
 
 def _channel_inputs(number: int) -> list[Any]:

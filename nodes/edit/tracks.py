@@ -9,17 +9,18 @@ from comfy_api.v0_0_2 import io
 
 from ...ace_core.song.regions import parse_regions
 from ...ace_core.song.tracks import GENRE_TRACKS, backing_tracks
-from ...ace_core.tasks.song_task import track_task
+from ...ace_core.stages.sources import encode_source
+from ...ace_core.tasks.stems import track_task
 from .. import compat
+from ..host.networks import NETWORKS
 from ..wires import AceVae
 from .inputs import (
     TRACK_CHOICES,
     audio_input,
     chosen_tracks,
-    encoded,
-    heard,
+    source_audio,
     task_output,
-    task_result,
+    task_wire,
     track_switches,
     vae_input,
 )
@@ -36,7 +37,7 @@ class AceComposerExtract(io.ComfyNode):
             "model.",
             search_aliases=["stems", "separate", "isolate", "karaoke", "a cappella"],
             inputs=[vae_input(), audio_input("The mix."), *track_switches("Extract the", on=("vocals",))],
-            outputs=[task_output()],
+            outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -45,13 +46,13 @@ class AceComposerExtract(io.ComfyNode):
         chosen = chosen_tracks(tracks)
         if not chosen:
             raise ValueError("choose the tracks to extract: every track is switched off")
-        waveforms = heard(audio)
+        waveforms = source_audio(audio)
         songs = [
             track_task("extract", latents, waveforms.shape[-1], (track,))
-            for latents in encoded(vae, waveforms)
+            for latents in encode_source(NETWORKS, vae, waveforms)
             for track in chosen
         ]
-        return task_result(songs, cls.hidden.unique_id)
+        return task_output(cls, songs)
 
 
 class AceComposerLego(io.ComfyNode):
@@ -75,19 +76,19 @@ class AceComposerLego(io.ComfyNode):
                     tooltip="Where the new track plays, in seconds, such as 10-20, 30-40. Empty: throughout.",
                 ),
             ],
-            outputs=[task_output()],
+            outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, vae: AceVae, audio: Mapping[str, Any] | None, track: str, regions: str = "") -> io.NodeOutput:
         parts = parse_regions(regions)
-        waveforms = heard(audio)
+        waveforms = source_audio(audio)
         songs = [
             track_task("lego", latents, waveforms.shape[-1], (track,), regions=parts)
-            for latents in encoded(vae, waveforms)
+            for latents in encode_source(NETWORKS, vae, waveforms)
         ]
-        return task_result(songs, cls.hidden.unique_id)
+        return task_output(cls, songs)
 
 
 class AceComposerComplete(io.ComfyNode):
@@ -104,13 +105,13 @@ class AceComposerComplete(io.ComfyNode):
                 audio_input("The track to accompany."),
                 *track_switches("Add", on=("drums", "bass")),
             ],
-            outputs=[task_output()],
+            outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, vae: AceVae, audio: Mapping[str, Any] | None, **tracks: bool) -> io.NodeOutput:
-        return _completed(vae, audio, chosen_tracks(tracks), cls.hidden.unique_id)
+        return _completed(cls, vae, audio, chosen_tracks(tracks))
 
 
 class AceComposerVocalToBacking(io.ComfyNode):
@@ -138,20 +139,20 @@ class AceComposerVocalToBacking(io.ComfyNode):
                     tooltip="Further tracks, such as strings, backing vocals.",
                 ),
             ],
-            outputs=[task_output()],
+            outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, vae: AceVae, audio: Mapping[str, Any] | None, genre: str, more_tracks: str = "") -> io.NodeOutput:
-        return _completed(vae, audio, backing_tracks(genre, more_tracks), cls.hidden.unique_id)
+        return _completed(cls, vae, audio, backing_tracks(genre, more_tracks))
 
 
 def _completed(
-    vae: AceVae, audio: Mapping[str, Any] | None, tracks: Sequence[str], node_id: str | None
+    node: type[io.ComfyNode], vae: AceVae, audio: Mapping[str, Any] | None, tracks: Sequence[str]
 ) -> io.NodeOutput:
     if not tracks:
         raise ValueError("choose the tracks to add: every track is switched off")
-    waveforms = heard(audio)
-    songs = [track_task("complete", latents, waveforms.shape[-1], tracks) for latents in encoded(vae, waveforms)]
-    return task_result(songs, node_id)
+    waveforms = source_audio(audio)
+    sources = encode_source(NETWORKS, vae, waveforms)
+    return task_output(node, [track_task("complete", source, waveforms.shape[-1], tracks) for source in sources])

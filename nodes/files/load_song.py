@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
+from ...ace_core.sampling.options import SamplerOptions
 from ...ace_core.song_files.encoding import DEMUXERS, read_sound
 from ...ace_core.song_files.files import read_record
 from ...ace_core.song_files.record import SongRecord
-from ...ace_core.song_files.replay import SamplerWishes, codes_strength, sources_left_out
+from ...ace_core.song_files.replay import codes_strength, sources_left_out
 from .. import compat
-from ..host import feedback, folders
+from ..host import folders
 from ..load.hashes import model_hashes, model_inputs
+from ..node import shown
 from ..wires import AceBlueprintWire, AceModel, AcePlanner, AceRecordWire, AceTextEncoder, AceVae
 
 SHOWN_CHARACTERS = 100
@@ -85,22 +88,22 @@ class AceComposerLoadSong(io.ComfyNode):
         sound = read_sound(path)
         hashes, notes = model_hashes(model, text_encoder, vae, planner)
         text = "\n".join((*_summary(record), *_model_lines(record, hashes), *notes))
-        feedback.show_text(cls.hidden.unique_id, text)
-        return io.NodeOutput(
+        return shown(
+            cls,
+            text,
             (record.blueprint,),
             {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate},
             record,
             codes_strength(record),
             record.lrc,
             text,
-            ui=ui.PreviewText(text),
         )
 
 
 def _summary(record: SongRecord) -> list[str]:
     plan = record.blueprint
     caption = " ".join((plan.caption or plan.rewritten_caption or "no caption").split())
-    usual = SamplerWishes()._asdict()
+    usual = asdict(SamplerOptions())
     settings = {name: value for name, value in record.settings.items() if value != usual.get(name, "")}
     lines = [caption if len(caption) <= SHOWN_CHARACTERS else f"{caption[:SHOWN_CHARACTERS]}..."]
     lines += [

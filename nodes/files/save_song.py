@@ -10,6 +10,7 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...ace_core.audio.waveform import SAMPLE_RATE
+from ...ace_core.checks import check_choice, spread
 from ...ace_core.listening.song_scores import SongScores
 from ...ace_core.progress import share_of_progress
 from ...ace_core.song_files.encoding import ENCODINGS, Sound
@@ -18,8 +19,8 @@ from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import sources_left_out
 from .. import compat
 from ..host import feedback, results
-from ..edit.inputs import one_for_each
 from ..load.hashes import model_hashes, model_inputs
+from ..node import shown
 from ..render.latents import sample_counts, song_records
 from ..wires import (
     SONG_SEPARATOR,
@@ -107,12 +108,12 @@ class AceComposerSaveSong(io.ComfyNode):
         planner: AcePlanner | None = None,
         hash_models: bool = True,
     ) -> io.NodeOutput:
-        compat.check_choices(cls.define_schema(), encoding=encoding)
+        check_choice("encoding", encoding, ENCODINGS)
         if audio is None:
             raise ValueError("there is no audio: the node before gives a video without sound or a file without one")
         waveforms = _without_padding(audio, latent)
         items = len(waveforms)
-        blueprints = one_for_each(blueprint, items, "blueprints")
+        blueprints = spread(blueprint, items, "blueprints")
         records, notes = _records(latent, items)
         texts = _one_each(lrc.split(SONG_SEPARATOR), items, "timed lyrics") if lrc.strip() else [""] * items
         judged = _one_each(scores.songs, items, "scores") if scores else [None] * items
@@ -147,8 +148,7 @@ class AceComposerSaveSong(io.ComfyNode):
             lines.append("/".join(part for part in ("output", result["subfolder"], result["filename"]) if part))
             lines += [*song_notes, *([left_out] if left_out else [])]
         text = "\n".join((*lines, *notes))
-        feedback.show_text(cls.hidden.unique_id, text)
-        return io.NodeOutput(ui={"audio": saved, "text": (text,)})
+        return shown(cls, text, audio=saved)
 
 
 def _without_padding(audio: Mapping[str, Any], latent: dict[str, Any] | None) -> list[Tensor]:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-import comfy.utils
 import folder_paths
 
 ACE_STEP_FOLDER = "ace_step"
@@ -135,11 +134,6 @@ def model_path(folder: str, name: str) -> Path:
         if path is not None and path.exists():
             return path
     raise FileNotFoundError(f"there is no {name!r} in {', '.join(roots)}")
-
-
-def bundled_tokenizer_folder() -> Path:
-    """Folder with the vocabulary of the host's Qwen tokenizer, for text encoders that come without one."""
-    return Path(comfy.utils.__file__).parent / "text_encoders" / "qwen25_tokenizer"
 
 
 def user_files(suffixes: Collection[str]) -> list[str]:

@@ -100,6 +100,10 @@ class ComfyNetworks:
         device = patcher.load_device
         return part.network, Runtime(device, part.dtype, attention(device))
 
+    def identity(self, part: Part[nn.Module]) -> str:
+        """Changes with the files of a network, and with what its weights are kept in."""
+        return repr(self.registry.key_of(patcher_of(part)))
+
     def device_of(self, part: Part[nn.Module]) -> torch.device:
         """The device that a network runs on."""
         device: torch.device = patcher_of(part).load_device

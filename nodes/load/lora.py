@@ -6,23 +6,27 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import torch
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...ace_core.checkpoints.files import name_some
 from ...ace_core.checkpoints.registry import stamp
+from ...ace_core.checks import check_choice
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
 from ...ace_core.lora.extraction import extract_lora
 from ...ace_core.lora.formats import PEFT_WEIGHTS, adapter_files, adapter_key, check_fits, describe, inspect_adapter
 from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
 from .. import compat
 from ..host import adapters, feedback, folders, networks
+from ..host.networks import NETWORKS
+from ..node import shown
 from ..wires import AceModel, AceModelWire
 
 FOLDER = "loras"
 SUFFIXES = (".safetensors", ".sft")
 STYLES: dict[str, AdapterStyle] = {"ComfyUI file": "comfyui", "PEFT folder": "peft"}
 MAX_RANK = 512
+PRECISIONS = ("bfloat16", "float16", "float32")
 WORKING_BYTES = 1 << 30  # for a few matrices of the largest model, in float32
 
 
@@ -87,10 +91,9 @@ class AceComposerLoadLora(io.ComfyNode):
     def execute(
         cls, model: AceModel, lora: str, strength: float, strength_self: float = 1.0, strength_cross: float = 1.0
     ) -> io.NodeOutput:
-        compat.check_choices(cls.define_schema(), lora=lora)
         files = inspect_adapter(folders.model_path(FOLDER, lora))
-        shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.model.state_dict().items()}
-        remarks = check_fits(files, shapes, repr(model), model.kind)
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.network.state_dict().items()}
+        remarks = check_fits(files, shapes, repr(model), model.variant)
         applied = AppliedAdapter(
             PurePosixPath(lora.replace("\\", "/")).name,
             adapters.adapter_weights(files, model.dit),
@@ -101,9 +104,8 @@ class AceComposerLoadLora(io.ComfyNode):
             dit=adapters.with_adapter(model.dit, applied.adapter, applied.strengths),
             adapters=(*model.adapters, applied),
         )
-        summary = "\n".join((f"{applied!r}: {describe(files)}", *_useless_strengths(applied), *remarks))
-        feedback.show_text(cls.hidden.unique_id, summary)
-        return io.NodeOutput(adapted, ui=ui.PreviewText(summary))
+        lines = (f"{applied!r}: {describe(files)}", *_useless_strengths(applied), *remarks)
+        return shown(cls, "\n".join(lines), adapted)
 
 
 class AceComposerSaveLora(io.ComfyNode):
@@ -144,7 +146,7 @@ class AceComposerSaveLora(io.ComfyNode):
                 compat.advanced(
                     io.Combo.Input(
                         "precision",
-                        options=["bfloat16", "float16", "float32"],
+                        options=list(PRECISIONS),
                         default="bfloat16",
                         optional=True,
                         tooltip="What the matrices are stored in. float32 makes the file twice as large.",
@@ -166,18 +168,20 @@ class AceComposerSaveLora(io.ComfyNode):
         base: AceModel | None = None,
         precision: str = "bfloat16",
     ) -> io.NodeOutput:
-        compat.check_choices(cls.define_schema(), style=style, precision=precision)
+        check_choice("style", style, STYLES)
+        check_choice("precision", precision, PRECISIONS)
         _check_models(model, base)
         root, new_name = folders.new_model_name(FOLDER, name)
-        networks.make_room(model.dit.load_device, WORKING_BYTES)
-        extraction = extract_lora(_differences(model, base, model.dit.load_device), rank)
+        device = NETWORKS.device_of(model.dit)
+        networks.make_room(device, WORKING_BYTES)
+        extraction = extract_lora(_differences(model, base, device), rank)
         source = f"{model!r} without {base!r}" if base is not None else " + ".join(map(repr, model.adapters))
         start = model if base is None else base
         saved = save_adapter(
             root / new_name,
             extraction.adapters,
             STYLES[style],
-            base_model=base_model_name(start.size, start.kind),
+            base_model=base_model_name(start.size, start.variant),
             metadata={"source": source, "kept_share": f"{extraction.kept_share:.6f}"},
             dtype=getattr(torch, precision),
         )
@@ -190,8 +194,7 @@ class AceComposerSaveLora(io.ComfyNode):
                 *_left_out(model, base),
             )
         )
-        feedback.show_text(cls.hidden.unique_id, summary)
-        return io.NodeOutput(ui=ui.PreviewText(summary))
+        return shown(cls, summary)
 
 
 def lora_options() -> list[str]:
@@ -225,7 +228,7 @@ def _check_models(model: AceModel, base: AceModel | None) -> None:
             )
         return
     shapes, base_shapes = (
-        {name: tuple(tensor.shape) for name, tensor in item.dit.model.state_dict().items()} for item in (model, base)
+        {name: tuple(tensor.shape) for name, tensor in item.dit.network.state_dict().items()} for item in (model, base)
     )
     if shapes != base_shapes:
         raise ValueError(f"model is {model!r} and base is {base!r}: only models of one size have a difference")

@@ -1,24 +1,19 @@
-"""Load Planner: the 5 Hz language model that plans songs.
-
-It runs where the diffusion model runs, not where the host puts text encoders: that may be the CPU although there is a
-GPU, and writing codes there takes minutes.
-"""
+"""Load Planner: the 5 Hz language model that plans songs."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import get_args
 
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
-from ...ace_core.checkpoints import WeightSource, find_planner_tokenizer, inspect_planner, tokenizer_files
-from ...ace_core.checkpoints.registry import WeightKey, stamp
-from ...ace_core.models.qwen3 import Qwen3
-from ...ace_core.planner.grammar import Grammar, build_grammar
-from ...ace_core.planner.linear import decoding_ops
+from ...ace_core.checks import check_choice
+from ...ace_core.runtime import Precision
+from ...ace_core.stages.load import load_planner, planner_stamps
 from .. import compat
-from ..host import feedback, folders, networks
-from ..wires import AcePlanner, AcePlannerWire
-from . import choices as model_choice
+from ..host.networks import NETWORKS
+from ..node import shown
+from ..wires import AcePlannerWire
+from . import choices
 
 FULL, INT8 = "full", "int8"
 
@@ -35,15 +30,15 @@ class AceComposerLoadPlanner(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "planner",
-                    options=model_choice.planner_options(),
+                    options=choices.planner_options(),
                     tooltip="An ACE-Step 5 Hz language model (0.6B, 1.7B or 4B): a file in text_encoders or "
                     "checkpoints, or a folder acestep-5Hz-lm-* in ace_step. Not the text encoder.",
                 ),
                 compat.advanced(
                     io.Combo.Input(
                         "precision",
-                        options=[model_choice.AUTO, "bfloat16", "float32"],
-                        default=model_choice.AUTO,
+                        options=list(get_args(Precision)),
+                        default=choices.AUTO,
                         tooltip="What the planner computes in. auto: bfloat16 on a GPU that has it, float32 on a CPU.",
                     )
                 ),
@@ -64,32 +59,13 @@ class AceComposerLoadPlanner(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, planner: str, **_: object) -> list[tuple[str, int, int]]:
-        return [tuple(entry) for entry in stamp(_files(inspect_planner(model_choice.chosen_path(planner))))]
+        return [tuple(entry) for entry in planner_stamps(choices.chosen_path(planner))]
 
     @classmethod
-    def execute(cls, planner: str, precision: str, weights: str = FULL) -> io.NodeOutput:
-        compat.check_choices(cls.define_schema(), planner=planner, precision=precision, weights=weights)
-        source = inspect_planner(model_choice.chosen_path(planner))
-        dtype = networks.compute_dtype(precision)
-
-        def grammar() -> Grammar:
-            rows, bundled = source.config.vocab_size, folders.bundled_tokenizer_folder()
-            return build_grammar(find_planner_tokenizer(source.path, rows, bundled))
-
-        ace_planner = AcePlanner(
-            name=source.path.name,
-            patcher=networks.patcher(
-                source, dtype, kind="diffusion", ops=decoding_ops(networks.CASTING_OPS), int8=weights == INT8
-            ),
-            grammar=networks.registry.get(WeightKey("planner grammar", stamp(_files(source)), ""), grammar),
-            dtype=dtype,
-            files=stamp(source.files),
-        )
-        summary = f"{ace_planner!r}, {str(dtype).removeprefix('torch.')}, {weights} weights"
-        feedback.show_text(cls.hidden.unique_id, summary)
-        return io.NodeOutput(ace_planner, ui=ui.PreviewText(summary))
-
-
-def _files(source: WeightSource[Qwen3]) -> tuple[Path, ...]:
-    """Every file that the planner and its grammar depend on."""
-    return (*source.files, *tokenizer_files(source.path, folders.bundled_tokenizer_folder()))
+    def execute(cls, planner: str, precision: Precision, weights: str = FULL) -> io.NodeOutput:
+        check_choice("precision", precision, get_args(Precision))
+        check_choice("weights", weights, (FULL, INT8))
+        path = choices.chosen_path(planner)
+        loaded = load_planner(NETWORKS, path, precision=precision, int8=weights == INT8)
+        dtype = str(loaded.lm.dtype).removeprefix("torch.")
+        return shown(cls, f"{loaded!r}, {dtype}, {weights} weights", loaded)

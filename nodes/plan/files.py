@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
 from ...ace_core.song.blueprint import (
     MAX_JSON_CHARACTERS,
@@ -15,6 +15,7 @@ from ...ace_core.song.blueprint import (
 )
 from .. import compat
 from ..host import feedback, folders, results
+from ..node import shown
 from ..wires import AceBlueprint, AceBlueprintWire
 
 
@@ -49,8 +50,7 @@ class AceComposerEditBlueprint(io.ComfyNode):
     def execute(cls, blueprint: AceBlueprint, changes: str) -> io.NodeOutput:
         edited = _changed(blueprint, changes) if changes.strip() else blueprint
         text = blueprints_to_json(edited)
-        feedback.show_text(cls.hidden.unique_id, text)
-        return io.NodeOutput(edited, text, ui=ui.PreviewText(text))
+        return shown(cls, text, edited, text)
 
 
 class AceComposerSaveBlueprint(io.ComfyNode):
@@ -128,8 +128,7 @@ class AceComposerLoadBlueprint(io.ComfyNode):
             raise ValueError(f"{file} has {path.stat().st_size} bytes; that is no blueprint")
         blueprints = blueprints_from_json(path.read_text(encoding="utf-8"))
         text = blueprints_to_json(blueprints)
-        feedback.show_text(cls.hidden.unique_id, text)
-        return io.NodeOutput(blueprints, text, ui=ui.PreviewText(text))
+        return shown(cls, text, blueprints, text)
 
 
 def _changed(blueprint: AceBlueprint, changes: str) -> tuple[Blueprint, ...]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
-from ...ace_core.planner.cache import cache_bytes
-from ...ace_core.planner.code_generation import MAX_SONGS
-from ...ace_core.planner.requests import PlannedSongs, Planner
+from ...ace_core.planner.requests import PlannedSongs
 from ...ace_core.planner.token_choice import SamplingParameters
 from ...ace_core.sampling.noise import item_seeds
 from ...ace_core.song.blueprint import SONG_FIELDS, Blueprint
+from ...ace_core.song.fields import MAX_BATCH_SIZE
 from .. import compat
-from ..host import feedback, networks
-from ..wires import AcePlanner
+from ..host import feedback
+from ..node import shown
 
-MAX_BATCH = 8
 MAX_SHOWN_CHARACTERS = 120
 MOST_IN_LINES = 2  # songs with a line for each field; more would make the node taller than the page
 SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i, and equals that seed alone."
@@ -34,7 +32,7 @@ def seed_input(tooltip: str = SEED_TOOLTIP) -> Any:
 
 
 def batch_size_input(tooltip: str) -> Any:
-    return io.Int.Input("batch_size", default=1, min=1, max=MAX_BATCH, tooltip=tooltip)
+    return io.Int.Input("batch_size", default=1, min=1, max=MAX_BATCH_SIZE, tooltip=tooltip)
 
 
 def sampling_inputs(defaults: SamplingParameters) -> list[Any]:
@@ -111,26 +109,16 @@ def seeds_for(blueprints: tuple[Blueprint, ...], seed: int, batch_size: int) -> 
     return item_seeds(seed, max(len(blueprints), batch_size))
 
 
-def loaded(planner: AcePlanner, *, songs: int, tokens: int, branches: int = 1) -> Planner:
-    """The planner on its device, with room for the keys and values that a group of songs needs.
-
-    Args:
-        tokens: of each sequence. branches: sequences of each song; guidance needs two.
-    """
-    rows = min(songs, MAX_SONGS) * branches
-    needed = cache_bytes(planner.patcher.model.config, rows, tokens, planner.dtype)
-    network, device = networks.load(planner.patcher, needed)
-    return Planner(network, planner.grammar, planner.dtype, device)
-
-
-def planned_output(planned: PlannedSongs, node_id: str | None) -> io.NodeOutput:
+def planned_output(node: type[io.ComfyNode], planned: PlannedSongs) -> io.NodeOutput:
     """Outputs blueprint and text; the node itself shows a shorter text."""
     full, short = (
-        "\n\n".join([*(describe(song, longest) for song in planned.blueprints), *planned.notes])
+        "\n\n".join([*(describe_plan(song, longest) for song in planned.blueprints), *planned.notes])
         for longest in (None, MAX_SHOWN_CHARACTERS)
     )
-    feedback.show_text(node_id, short if len(planned.blueprints) <= MOST_IN_LINES else _in_paragraphs(short))
-    return io.NodeOutput(planned.blueprints, full, ui=ui.PreviewText(short))
+    output = shown(node, short, planned.blueprints, full)
+    if len(planned.blueprints) > MOST_IN_LINES:
+        feedback.show_text(node.hidden.unique_id, _in_paragraphs(short))
+    return output
 
 
 def _in_paragraphs(text: str) -> str:
@@ -138,7 +126,7 @@ def _in_paragraphs(text: str) -> str:
     return "\n\n".join(block.replace("\n", ", ") for block in text.split("\n\n"))
 
 
-def describe(song: Blueprint, longest: int | None) -> str:
+def describe_plan(song: Blueprint, longest: int | None) -> str:
     """A plan in lines, each with who decided it; values of more than `longest` characters end in three dots."""
     lines = []
     for name in SONG_FIELDS:

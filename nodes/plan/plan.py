@@ -7,17 +7,12 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ...ace_core.audio.waveform import code_count
-from ...ace_core.planner.planning import CODES_GUIDANCE_SCALE, CODES_PARAMETERS, check_negative_prompt, plan, plan_codes
-from ...ace_core.planner.requests import PlannedSongs
-from ...ace_core.song.blueprint import resolved_duration
+from ...ace_core.planner.planning import CODES_GUIDANCE_SCALE, CODES_PARAMETERS
+from ...ace_core.stages.plan import plan_songs
 from .. import compat
-from ..host import feedback
+from ..host.networks import NETWORKS
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlanner, AcePlannerWire
-from .inputs import batch_size_input, loaded, planned_output, sampling_inputs, seed_input, seeds_for
-
-PROMPT_TOKENS = 4096  # room for captions and lyrics in the estimate of the cache
-TEXT_TOKENS = 1024
+from .inputs import batch_size_input, planned_output, sampling_inputs, seed_input, seeds_for
 
 
 class AceComposerPlan(io.ComfyNode):
@@ -123,33 +118,19 @@ class AceComposerPlan(io.ComfyNode):
         legacy_prompts: bool = False,
         **sampling: Any,
     ) -> io.NodeOutput:
-        check_negative_prompt(negative_prompt, guidance)  # before the words are planned, which takes a while
-        parameters = replace(CODES_PARAMETERS, **sampling)
-        seeds = seeds_for(blueprint, seed, batch_size)
-        planned = plan(
-            loaded(planner, songs=len(seeds), tokens=PROMPT_TOKENS + TEXT_TOKENS),
+        planned = plan_songs(
+            NETWORKS,
+            planner,
             blueprint,
-            seeds,
-            parameters,
+            seeds_for(blueprint, seed, batch_size),
+            replace(CODES_PARAMETERS, **sampling),
+            write_codes=write_codes,
             rewrite_caption=rewrite_caption,
             detect_language=detect_language,
             share_plan=share_plan,
-            on_progress=feedback.progress(),
+            guidance=guidance,
+            negative_prompt=negative_prompt,
+            natural_ending=natural_ending,
+            legacy_prompts=legacy_prompts,
         )
-        if write_codes:
-            longest = max(code_count(resolved_duration(song).seconds) for song in planned.blueprints)
-            with_codes = plan_codes(
-                loaded(planner, songs=len(seeds), tokens=PROMPT_TOKENS + longest, branches=1 if guidance == 1 else 2),
-                planned.blueprints,
-                seeds,
-                parameters,
-                guidance_scale=guidance,
-                negative_prompt=negative_prompt,
-                natural_ending=natural_ending,
-                legacy_prompts=legacy_prompts,
-                on_progress=feedback.progress(),
-            )
-            planned = PlannedSongs(with_codes.blueprints, planned.notes + with_codes.notes)
-        elif negative_prompt.strip():
-            planned = planned._replace(notes=(*planned.notes, "the negative prompt does nothing: no codes are written"))
-        return planned_output(planned, cls.hidden.unique_id)
+        return planned_output(cls, planned)

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from comfy_api.v0_0_2 import io, ui
-from torch import Tensor
+from comfy_api.v0_0_2 import io
 
 from ...ace_core.audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
-from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS, understand
-from ...ace_core.render.audio_codes import encode_audio_codes
+from ...ace_core.checks import spread
+from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS
 from ...ace_core.sampling.noise import item_seeds
 from ...ace_core.song.blueprint import Blueprint, with_user_values
+from ...ace_core.stages.codes import codes_of_waveforms, require_audio_tokenizer
+from ...ace_core.stages.plan import understand_waveforms
 from .. import compat
-from ..host import feedback, networks
-from ..edit.inputs import encoded, heard, one_for_each
+from ..edit.inputs import source_audio
+from ..host.networks import NETWORKS
+from ..node import shown
 from ..wires import (
     AceBlueprint,
     AceBlueprintWire,
@@ -27,39 +29,7 @@ from ..wires import (
     AceVae,
     AceVaeWire,
 )
-from .inputs import loaded, planned_output, sampling_inputs, seed_input
-
-ANSWER_TOKENS = 2560  # facts and the longest lyrics, for the estimate of the cache
-
-
-def codes_of_audio(model: AceModel, vae: AceVae, audio: Mapping[str, Any] | None) -> list[tuple[int, ...]]:
-    """Audio codes of each item of an AUDIO.
-
-    Raises:
-        ValueError: no audio, broken or silent audio, longer than 600 s, or a model without audio tokenizer.
-    """
-    check_hears(model)
-    return codes_of_latents(model, encoded(vae, heard(audio)))
-
-
-def check_hears(model: AceModel) -> None:
-    """Refuse a model that has no audio tokenizer.
-
-    Raises:
-        ValueError: it was converted without.
-    """
-    if model.audio_tokenizer is None:
-        raise ValueError(f"{model.name} was converted without its audio tokenizer: use another file of this model")
-
-
-def codes_of_latents(model: AceModel, latents: Tensor) -> list[tuple[int, ...]]:
-    """Audio codes of each item of latents [B, T, 64], with a model that `check_hears` lets pass."""
-    network, device = networks.load(model.audio_tokenizer)
-    attention = networks.attention(device)
-    return [
-        encode_audio_codes(network, item, model.silence, device=device, dtype=model.dtype, attention=attention)
-        for item in latents
-    ]
+from .inputs import planned_output, sampling_inputs, seed_input
 
 
 class AceComposerAudioToCodes(io.ComfyNode):
@@ -92,16 +62,16 @@ class AceComposerAudioToCodes(io.ComfyNode):
     def execute(
         cls, model: AceModel, vae: AceVae, audio: Mapping[str, Any] | None, blueprint: AceBlueprint | None = None
     ) -> io.NodeOutput:
-        codes = codes_of_audio(model, vae, audio)
+        require_audio_tokenizer(model)
+        codes = codes_of_waveforms(NETWORKS, model, vae, source_audio(audio))
         songs = blueprint or (Blueprint(),)
         results = tuple(
             with_user_values(song, audio_codes=item, duration_seconds=_legal_seconds(len(item)))
-            for song, item in zip(one_for_each(songs, len(codes), "blueprints"), codes, strict=True)
+            for song, item in zip(spread(songs, len(codes), "blueprints"), codes, strict=True)
         )
         text = "\n".join("".join(f"<|audio_code_{code}|>" for code in item) for item in codes)
         summary = "\n".join(f"{len(item)} codes, {len(item) / CODE_RATE:g} s" for item in codes)
-        feedback.show_text(cls.hidden.unique_id, summary)
-        return io.NodeOutput(results, text, ui=ui.PreviewText(summary))
+        return shown(cls, summary, results, text)
 
 
 class AceComposerUnderstand(io.ComfyNode):
@@ -144,21 +114,19 @@ class AceComposerUnderstand(io.ComfyNode):
         keep_codes: bool,
         **sampling: Any,
     ) -> io.NodeOutput:
-        codes = codes_of_audio(model, vae, audio)
-        longest = max(len(item) for item in codes)
-        described = understand(
-            loaded(planner, songs=len(codes), tokens=longest + ANSWER_TOKENS),
-            codes,
-            item_seeds(seed, len(codes)),
+        require_audio_tokenizer(model)
+        waveforms = source_audio(audio)
+        described = understand_waveforms(
+            NETWORKS,
+            planner,
+            model,
+            vae,
+            waveforms,
+            item_seeds(seed, len(waveforms)),
             replace(UNDERSTAND_PARAMETERS, **sampling),
-            on_progress=feedback.progress(),
+            keep_codes=keep_codes,
         )
-        if keep_codes:
-            songs = tuple(
-                with_user_values(song, audio_codes=item) for song, item in zip(described.blueprints, codes, strict=True)
-            )
-            described = described._replace(blueprints=songs)
-        return planned_output(described, cls.hidden.unique_id)
+        return planned_output(cls, described)
 
 
 def _legal_seconds(codes: int) -> float:

@@ -7,13 +7,12 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ...ace_core.planner.writing import WRITE_PARAMETERS, rewrite, write_song
+from ...ace_core.planner.writing import WRITE_PARAMETERS
+from ...ace_core.stages.plan import rewrite_songs, write_songs
 from .. import compat
-from ..host import feedback
+from ..host.networks import NETWORKS
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlanner, AcePlannerWire
-from .inputs import batch_size_input, loaded, planned_output, sampling_inputs, seed_input, seeds_for
-
-CACHE_TOKENS = 6144  # a long prompt and the longest answer, for the estimate of the cache
+from .inputs import batch_size_input, planned_output, sampling_inputs, seed_input, seeds_for
 
 
 class AceComposerWriteSong(io.ComfyNode):
@@ -62,17 +61,16 @@ class AceComposerWriteSong(io.ComfyNode):
     ) -> io.NodeOutput:
         if blueprint is not None and len(blueprint) > 1:
             raise ValueError(f"connect one blueprint with what is decided, got {len(blueprint)}")
-        seeds = seeds_for((), seed, batch_size)
-        planned = write_song(
-            loaded(planner, songs=len(seeds), tokens=CACHE_TOKENS),
+        planned = write_songs(
+            NETWORKS,
+            planner,
             idea,
-            seeds,
+            seeds_for((), seed, batch_size),
             replace(WRITE_PARAMETERS, **sampling),
             instrumental=instrumental,
             decided=None if blueprint is None else blueprint[0],
-            on_progress=feedback.progress(),
         )
-        return planned_output(planned, cls.hidden.unique_id)
+        return planned_output(cls, planned)
 
 
 class AceComposerRewrite(io.ComfyNode):
@@ -106,13 +104,7 @@ class AceComposerRewrite(io.ComfyNode):
     def execute(
         cls, planner: AcePlanner, blueprint: AceBlueprint, seed: int, rewrite_lyrics: bool, **sampling: Any
     ) -> io.NodeOutput:
+        parameters = replace(WRITE_PARAMETERS, **sampling)
         seeds = seeds_for(blueprint, seed, 1)
-        planned = rewrite(
-            loaded(planner, songs=len(seeds), tokens=CACHE_TOKENS),
-            blueprint,
-            seeds,
-            replace(WRITE_PARAMETERS, **sampling),
-            rewrite_lyrics=rewrite_lyrics,
-            on_progress=feedback.progress(),
-        )
-        return planned_output(planned, cls.hidden.unique_id)
+        planned = rewrite_songs(NETWORKS, planner, blueprint, seeds, parameters, rewrite_lyrics=rewrite_lyrics)
+        return planned_output(cls, planned)

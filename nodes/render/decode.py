@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from comfy_api.v0_0_2 import io, ui
-from torch import Tensor
+from comfy_api.v0_0_2 import io
 
-from ...ace_core.audio.splicing import Splice, splice
-from ...ace_core.audio.vae import SMALLEST_TILE_FRAMES, choose_tile_frames, decode, decode_memory_bytes
-from ...ace_core.audio.waveform import LATENT_FRAME_RATE, SAMPLE_RATE, check_audible, limit_peak, peak_normalize
+from ...ace_core.audio.waveform import SAMPLE_RATE
+from ...ace_core.stages.decode import decode_songs, finish_songs, splices_of
+from ...ace_core.tasks.song_task import task_summary
 from .. import compat
-from ..host import feedback, networks
-from ..edit.inputs import described
+from ..host.networks import NETWORKS
+from ..node import shown
 from ..wires import AceTask, AceTaskWire, AceVae, AceVaeWire
 from .latents import sample_counts, song_latents
 
@@ -67,68 +65,14 @@ class AceComposerDecode(io.ComfyNode):
         tile_seconds: float = 0.0,
         task: AceTask | None = None,
     ) -> io.NodeOutput:
-        songs, counts = song_latents(latent), sample_counts(latent)
-        splices = None if task is None else _splices(task, counts)
-        config = vae.patcher.model.config
-        tile_frames = int(tile_seconds * LATENT_FRAME_RATE) or choose_tile_frames(
-            config, networks.total_memory_bytes(vae.patcher) // 2, vae.dtype
-        )
-        tile_frames = max(SMALLEST_TILE_FRAMES, min(tile_frames, max(map(len, songs))))
-        network, device = networks.load(vae.patcher, decode_memory_bytes(config, tile_frames, vae.dtype))
-        update = feedback.progress()
-        frames, frames_before = sum(map(len, songs)), 0
-        waveforms = torch.zeros(len(counts), config.audio_channels, max(counts))
-        for item, (song, count) in enumerate(zip(songs, counts, strict=True)):
-            # One by one: a song's end would be another beside what pads a batch.
-            waveforms[item, :, :count] = decode(
-                network,
-                song[None],
-                device=device,
-                dtype=vae.dtype,
-                tile_frames=tile_frames,
-                out_of_memory=networks.OUT_OF_MEMORY,
-                on_progress=lambda done, _, before=frames_before: update(before + done, frames),
-            )[0, :, :count]
-            frames_before += len(song)
-        check_audible(waveforms)
-        if splices:
-            waveforms = _spliced(waveforms, counts, splices)
-        else:
-            waveforms = (peak_normalize if normalize else limit_peak)(waveforms)
+        counts = sample_counts(latent)
+        splices = [] if task is None else splices_of(task.songs, counts)
+        waveforms = decode_songs(NETWORKS, vae, song_latents(latent), counts, tile_seconds=tile_seconds)
+        waveforms = finish_songs(waveforms, counts, splices=splices, normalize=normalize)
         audio = {"waveform": waveforms, "sample_rate": SAMPLE_RATE}
         if task is None:
             return io.NodeOutput(audio)
-        text = (
-            f"{described(task.songs[0])}: the rest is the recording, at its own level"
-            if splices
-            else f"{task.songs[0].task} keeps nothing of its source as it is: the task changes nothing here"
-        )
-        feedback.show_text(cls.hidden.unique_id, text)
-        return io.NodeOutput(audio, ui=ui.PreviewText(text))
-
-
-def _splices(task: AceTask, counts: list[int]) -> list[Splice]:
-    """How each decoded song joins its recording; none where the task keeps nothing of it.
-
-    Raises:
-        ValueError: the latents were made with another task.
-    """
-    if len(task.songs) not in (1, len(counts)):
-        raise ValueError(
-            f"the latents hold {len(counts)} songs and the task {len(task.songs)}: connect the task that these latents "
-            "were made with"
-        )
-    songs = task.songs * (len(counts) // len(task.songs))
-    for item, (song, count) in enumerate(zip(songs, counts, strict=True), 1):
-        if count != song.sample_count:
-            raise ValueError(
-                f"song {item} of {len(counts)} lasts {count / SAMPLE_RATE:g} s and the task's window "
-                f"{song.duration_seconds:g} s: connect the task that these latents were made with"
-            )
-    return [song.splice for song in songs if song.splice is not None]
-
-
-def _spliced(windows: Tensor, counts: list[int], splices: list[Splice]) -> Tensor:
-    """Recordings [B, C, N] with the decoded windows in them."""
-    results = [splice(window[:, :count], plan) for window, count, plan in zip(windows, counts, splices, strict=True)]
-    return torch.stack(results)
+        song = task.songs[0]
+        spliced = f"{task_summary(song)}: the rest is the recording, at its own level"
+        unused = f"{song.name} keeps nothing of its source as it is: the task changes nothing here"
+        return shown(cls, spliced if splices else unused, audio)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
-from comfy_api.v0_0_2 import io, ui
-from torch import Tensor
+from comfy_api.v0_0_2 import io
 
-from ...ace_core.render.conditions import SongConditions
-from ...ace_core.render.runs import render_latents, render_memory_bytes
-from ...ace_core.sampling.guidance import GuidanceMethod
-from ...ace_core.sampling.noise import item_seeds
-from ...ace_core.sampling.solvers import Solver
-from ...ace_core.song_files.replay import MAX_BATCH_SIZE, SamplerWishes
+from ...ace_core.sampling.guidance import GUIDANCE
+from ...ace_core.sampling.options import SamplerOptions, resolve
+from ...ace_core.sampling.solvers import SOLVERS
+from ...ace_core.song.fields import MAX_BATCH_SIZE
+from ...ace_core.stages.render import new_take, render_songs, replayed_take
 from .. import compat
-from ..host import feedback, networks
+from ..host import feedback
+from ..host.networks import NETWORKS
+from ..node import shown
 from ..wires import AceConditioning, AceConditioningWire, AceModel, AceModelWire, AceRecord, AceRecordWire
 from .latents import RECORDS, song_latents, to_latent
-from .takes import batch_count, comparison, records_of, replayed_take, take_of
 
 
 class AceComposerSample(io.ComfyNode):
@@ -70,7 +69,7 @@ class AceComposerSample(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "solver",
-                    options=list(get_args(Solver)),
+                    options=list(SOLVERS),
                     default="euler",
                     tooltip="euler: as published. heun: two evaluations a step, for base and sft. sde: fresh seeded "
                     "noise in every step.",
@@ -88,7 +87,7 @@ class AceComposerSample(io.ComfyNode):
                 compat.advanced(
                     io.Combo.Input(
                         "guidance_method",
-                        options=list(get_args(GuidanceMethod)),
+                        options=list(GUIDANCE),
                         default="apg",
                         optional=True,
                         tooltip="apg: as published. cfg: plain, harsher. adg: angle-based.",
@@ -162,66 +161,22 @@ class AceComposerSample(io.ComfyNode):
         conditioning: AceConditioning,
         seed: int,
         batch_size: int,
-        steps: int,
-        shift: float,
-        guidance: float,
-        solver: Solver,
         latent: dict[str, Any] | None = None,
-        denoise: float = 1.0,
-        guidance_method: GuidanceMethod = "apg",
-        guidance_start: float = 0.0,
-        guidance_end: float = 1.0,
-        custom_timesteps: str = "",
         seeds: str = "",
-        official_precision: bool = False,
         replay: AceRecord | None = None,
+        **options: Any,
     ) -> io.NodeOutput:
         if replay is None:
-            item_seed_list = item_seeds(_seed_list(seeds) or seed, batch_count(conditioning, batch_size))
-            wishes = SamplerWishes(
-                steps,
-                shift,
-                guidance,
-                solver,
-                denoise,
-                guidance_method,
-                guidance_start,
-                guidance_end,
-                custom_timesteps,
-                official_precision,
-            )
-            take = take_of(conditioning, wishes, item_seed_list)
+            take = new_take(conditioning, SamplerOptions(**options), _seed_list(seeds) or seed, batch_size)
         else:
             take = replayed_take(replay, conditioning, batch_size)
-        resolved = take.wishes.resolve(model.kind, has_start_latents=latent is not None)
+        resolved = resolve(take.options, model.variant, has_start_latents=latent is not None)
         summary = "\n".join((*take.notes, resolved.summary, *resolved.notes))
         feedback.show_text(cls.hidden.unique_id, summary)
-
-        settings = resolved.settings
-        network, device = networks.load(
-            model.dit,
-            render_memory_bytes(model.dit.model.config, take.songs, guided=settings.uses_guidance, dtype=model.dtype),
-        )
-        latents = render_latents(
-            network,
-            take.songs,
-            settings,
-            take.seeds,
-            device=device,
-            dtype=model.dtype,
-            start_latents=None if latent is None else _start_latents(latent, take.songs),
-            variation=take.variation,
-            attention=networks.attention(device),
-            on_progress=feedback.progress(),
-        )
-        starts_from_latents = latent is not None and settings.timesteps[0] < 1
-        records = records_of(take, model, device, resolved, latents, starts_from_latents=starts_from_latents)[take.kept]
-        if replay is not None:
-            summary = f"{comparison(replay, records[0])}\n{summary}"
-            feedback.show_text(cls.hidden.unique_id, summary)
-        counts = [song.sample_count for song in take.songs[take.kept]]
-        latent_out = to_latent(latents[take.kept], counts, model.silence) | {RECORDS: tuple(records)}
-        return io.NodeOutput(latent_out, ui=ui.PreviewText(summary))
+        start_latents = () if latent is None else song_latents(latent)
+        rendered = render_songs(NETWORKS, model, take, resolved, start_latents=start_latents)
+        latent_out = to_latent(rendered.latents, rendered.samples, model.silence) | {RECORDS: rendered.records}
+        return shown(cls, "\n".join(filter(None, (rendered.comparison, summary))), latent_out)
 
 
 def _seed_list(text: str) -> list[int]:
@@ -229,13 +184,3 @@ def _seed_list(text: str) -> list[int]:
         return [int(part) for part in text.replace(",", " ").split()]
     except ValueError as error:
         raise ValueError(f"seeds must be whole numbers separated by commas, got {text!r}") from error
-
-
-def _start_latents(latent: dict[str, Any], songs: tuple[SongConditions, ...]) -> list[Tensor]:
-    """Latents [T, 64] to start each song from, without what pads a batch; one item serves all."""
-    items = song_latents(latent)
-    if len(items) == 1:
-        items = items * len(songs)
-    if len(items) != len(songs):
-        raise ValueError(f"got {len(items)} latents to start from for a batch of {len(songs)}: give 1 or as many")
-    return items

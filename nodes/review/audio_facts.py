@@ -18,10 +18,11 @@ from ...ace_core.analysis.audio_facts import (
 )
 from ...ace_core.analysis.pictures import spectrogram_picture, waveform_picture
 from ...ace_core.audio.waveform import SAMPLE_RATE, validate_waveform
+from ...ace_core.checks import spread
 from ...ace_core.song.blueprint import Blueprint
 from .. import compat
 from ..host import feedback
-from ..edit.inputs import one_for_each
+from ..node import shown
 from ..wires import AceBlueprint, AceBlueprintWire
 
 
@@ -56,20 +57,14 @@ class AceComposerAudioFacts(io.ComfyNode):
         rate = SAMPLE_RATE if audio is None else audio["sample_rate"]
         waveforms = validate_waveform(None if audio is None else audio["waveform"], rate)
         facts = measure_audio(waveforms, rate, on_progress=feedback.progress())
-        plans = one_for_each(blueprint or (Blueprint(),), len(facts), "blueprints")
+        plans = spread(blueprint or (Blueprint(),), len(facts), "blueprints")
         measured = [(song, compare_with_plan(song, plan)) for song, plan in zip(facts, plans, strict=True)]
         text = "\n".join(line for number, song in enumerate(measured, 1) for line in _lines(f"song {number}", *song))
         spectrogram = torch.stack([spectrogram_picture(item, rate) for item in waveforms])
         waveform = torch.stack([waveform_picture(item) for item in waveforms])
-        feedback.show_text(cls.hidden.unique_id, text)
         pictures = torch.stack((spectrogram, waveform), dim=1).flatten(0, 1)
-        return io.NodeOutput(
-            text,
-            spectrogram,
-            waveform,
-            facts_json(measured),
-            ui={**ui.PreviewImage(pictures, cls=cls).as_dict(), **ui.PreviewText(text).as_dict()},
-        )
+        preview = ui.PreviewImage(pictures, cls=cls).as_dict()
+        return shown(cls, text, text, spectrogram, waveform, facts_json(measured), **preview)
 
 
 def _lines(name: str, facts: AudioFacts, plan: Sequence[Comparison]) -> Iterator[str]:

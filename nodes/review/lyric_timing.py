@@ -6,18 +6,20 @@ Trap: several songs leave through one text output, which is one text. A form fee
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, get_args
 
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 
-from ...ace_core.listening.lyric_alignment import AlignedLyrics, align_lyrics
+from ...ace_core.checks import check_choice
+from ...ace_core.listening.lyric_alignment import AlignedLyrics
 from ...ace_core.listening.lyric_formats import enhanced_lrc, lrc, srt, timed_json, webvtt
 from ...ace_core.listening.timed_lyrics import Granularity, TimedLyrics, without_tags
-from ...ace_core.progress import share_of_progress
-from ...ace_core.sampling.settings import defaults_for
+from ...ace_core.stages.listen import time_songs
 from .. import compat
-from ..host import feedback, results
+from ..host import results
+from ..host.networks import NETWORKS
+from ..node import shown
 from ..wires import (
     SONG_SEPARATOR,
     AceBlueprint,
@@ -29,14 +31,7 @@ from ..wires import (
     AceTextEncoderWire,
     AceVae,
 )
-from .inputs import (
-    Recording,
-    finished_songs,
-    loaded_for_listening,
-    recording_inputs,
-    recordings,
-    steps_input,
-)
+from .inputs import finished_songs, recording_inputs, recordings, steps_input
 
 FORMATS = {"lrc": ".lrc", "enhanced lrc": ".words.lrc", "srt": ".srt", "webvtt": ".vtt", "json": ".json"}
 ALL, NOTHING = "all", "nothing"
@@ -114,43 +109,19 @@ class AceComposerLyricTiming(io.ComfyNode):
         blueprint: AceBlueprint | None = None,
         steps: int = 0,
     ) -> io.NodeOutput:
-        compat.check_choices(cls.define_schema(), parts=parts, save=save)
-        aligned = _aligned(model, text_encoder, recordings(latent, audio, vae), conditioning, blueprint, steps)
+        check_choice("parts", parts, get_args(Granularity))
+        check_choice("save", save, (ALL, *FORMATS, NOTHING))
+        songs = finished_songs(model, text_encoder, recordings(latent, audio, vae), conditioning, blueprint)
+        aligned = time_songs(NETWORKS, model, text_encoder, songs, steps)
         timed = [song.timed if structure_tags else without_tags(song.timed) for song in aligned]
         texts = [_texts(song, parts) for song in timed]
         files = [] if save == NOTHING else [file for song in texts for file in _saved(song, save, filename_prefix)]
-        shown = [_shown(song, lyrics) for song, lyrics in zip(aligned, timed, strict=True)]
+        lines = [_lines(song, lyrics) for song, lyrics in zip(aligned, timed, strict=True)]
         places = ["/".join(filter(None, ("output", file["subfolder"], file["filename"]))) for file in files]
-        summary = "\n\n".join([*shown, "\n".join(places)]).strip()
-        feedback.show_text(cls.hidden.unique_id, summary)
+        summary = "\n\n".join([*lines, "\n".join(places)]).strip()
         joined = [SONG_SEPARATOR.join(song[name] for song in texts) for name in list(FORMATS)[:-1]]
         document = json.dumps([json.loads(song["json"]) for song in texts], ensure_ascii=False, indent=1) + "\n"
-        return io.NodeOutput(*joined, document, ui={"files": files, **ui.PreviewText(summary).as_dict()})
-
-
-def _aligned(
-    model: AceModel,
-    text_encoder: AceTextEncoder,
-    songs: Sequence[Recording],
-    conditioning: AceConditioning | None,
-    blueprint: AceBlueprint | None,
-    steps: int,
-) -> list[AlignedLyrics]:
-    finished = finished_songs(model, text_encoder, songs, conditioning, blueprint)
-    network, how = loaded_for_listening(model, text_encoder, finished)
-    update = feedback.progress()
-    return [
-        align_lyrics(
-            network,
-            song.conditions,
-            song.latents,
-            text_encoder.tokenizer,
-            steps=steps or defaults_for(model.kind).steps,
-            on_progress=share_of_progress(update, done, len(finished)),
-            **how,
-        )
-        for done, song in enumerate(finished)
-    ]
+        return shown(cls, summary, *joined, document, files=files)
 
 
 def _texts(lyrics: TimedLyrics, parts: Granularity) -> dict[str, str]:
@@ -168,7 +139,7 @@ def _saved(texts: Mapping[str, str], save: str, prefix: str) -> list[dict[str, s
     return results.save_texts(prefix, {FORMATS[name]: texts[name] for name in names})
 
 
-def _shown(song: AlignedLyrics, lyrics: TimedLyrics) -> str:
+def _lines(song: AlignedLyrics, lyrics: TimedLyrics) -> str:
     """The lines with their times, and how well the song follows them."""
     if song.score is None:
         return "there are no words to sing in these lyrics"

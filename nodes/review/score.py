@@ -8,8 +8,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io, ui
 
 from ...ace_core.analysis.score_chart import score_chart
-from ...ace_core.listening.alignment_score import AlignmentScore, score_alignment
-from ...ace_core.listening.lyric_attention import PURE_NOISE
+from ...ace_core.checks import check_choice, spread
 from ...ace_core.listening.song_scores import (
     ALIGNMENT,
     DEFAULT_WEIGHTS,
@@ -21,14 +20,13 @@ from ...ace_core.listening.song_scores import (
     scores_json,
     song_scores,
 )
-from ...ace_core.planner.scoring import DEFAULT_SENSITIVITY, PlannerScores, score_songs
-from ...ace_core.progress import share_of_progress
-from ...ace_core.sampling.settings import defaults_for
+from ...ace_core.planner.scoring import DEFAULT_SENSITIVITY
+from ...ace_core.stages.codes import require_audio_tokenizer
+from ...ace_core.stages.listen import score_alignments, score_with_planner
 from .. import compat
 from ..host import feedback
-from ..edit.inputs import one_for_each
-from ..plan.inputs import loaded
-from ..plan.understand import ANSWER_TOKENS, check_hears, codes_of_latents
+from ..host.networks import NETWORKS
+from ..node import shown
 from ..render.latents import picked_latent
 from ..wires import (
     AceBlueprint,
@@ -44,14 +42,7 @@ from ..wires import (
     AceTextEncoderWire,
     AceVae,
 )
-from .inputs import (
-    Recording,
-    finished_songs,
-    loaded_for_listening,
-    recording_inputs,
-    recordings,
-    steps_input,
-)
+from .inputs import finished_songs, recording_inputs, recordings, steps_input
 
 MAX_WEIGHT = 10.0
 MAX_KEPT = 64
@@ -132,21 +123,20 @@ class AceComposerScore(io.ComfyNode):
         **weights: float,
     ) -> io.NodeOutput:
         if planner is not None:
-            check_hears(model)
+            require_audio_tokenizer(model)
         songs = recordings(latent, audio, vae)
-        plans = tuple(one_for_each(blueprint, len(songs), "blueprints"))
-        levels = [1 / (steps or defaults_for(model.kind).steps)] + [PURE_NOISE] * plan_alignment
-        alignments, *planned = _alignments(model, text_encoder, songs, conditioning, plans, levels)
-        none: list[Any] = [None] * len(songs)
-        heard = none if planner is None else _planner_scores(planner, model, songs, plans, sensitivity)
-        part_weights = {name: weights[f"weight_{name}"] for name in PARTS}
-        scores = tuple(
-            song_scores(*item, part_weights)
-            for item in zip(heard, alignments, planned[0] if planned else none, strict=True)
+        plans = tuple(spread(blueprint, len(songs), "blueprints"))
+        finished = finished_songs(model, text_encoder, songs, conditioning, plans)
+        alignments, *planned = score_alignments(
+            NETWORKS, model, text_encoder, finished, steps, plan_alone=plan_alignment
         )
+        none: list[Any] = [None] * len(songs)
+        heard = none if planner is None else score_with_planner(NETWORKS, planner, model, songs, plans, sensitivity)
+        part_weights = {name: weights[f"weight_{name}"] for name in PARTS}
+        judged = zip(heard, alignments, planned[0] if planned else none, strict=True)
+        scores = tuple(song_scores(*item, part_weights) for item in judged)
         summary = "\n".join((score_table(scores), *_details(scores), *_absent(scores, planner)))
-        feedback.show_text(cls.hidden.unique_id, summary)
-        return io.NodeOutput(AceScores(scores), scores_json(scores), ui=ui.PreviewText(summary))
+        return shown(cls, summary, AceScores(scores), scores_json(scores))
 
 
 class AceComposerBestOfN(io.ComfyNode):
@@ -196,69 +186,25 @@ class AceComposerBestOfN(io.ComfyNode):
         audio: Mapping[str, Any] | None = None,
         blueprint: AceBlueprint | None = None,
     ) -> io.NodeOutput:
-        compat.check_choices(cls.define_schema(), rank_by=rank_by)
+        check_choice("rank_by", rank_by, (TOTAL, *PARTS))
         songs = scores.songs
         _check_counts(len(songs), keep, latent, audio)
         order = ranking(songs, rank_by)
         best = order[:keep]
-        plans = None if blueprint is None else one_for_each(blueprint, len(songs), "blueprints")
+        plans = None if blueprint is None else spread(blueprint, len(songs), "blueprints")
         chart = score_chart([song.value(rank_by) for song in songs], order, keep)[None]
         table = score_table(songs, order)
-        feedback.show_text(cls.hidden.unique_id, table)
-        return io.NodeOutput(
+        return shown(
+            cls,
+            table,
             feedback.unconnected("latent") if latent is None else picked_latent(latent, best),
             feedback.unconnected("audio") if audio is None else {**audio, "waveform": audio["waveform"][best]},
             feedback.unconnected("blueprint") if plans is None else tuple(plans[index] for index in best),
             AceScores(tuple(songs[index] for index in best)),
             chart,
             table,
-            ui={**ui.PreviewImage(chart, cls=cls).as_dict(), **ui.PreviewText(table).as_dict()},
+            **ui.PreviewImage(chart, cls=cls).as_dict(),
         )
-
-
-def _alignments(
-    model: AceModel,
-    text_encoder: AceTextEncoder,
-    songs: Sequence[Recording],
-    conditioning: AceConditioning | None,
-    plans: AceBlueprint,
-    levels: Sequence[float],
-) -> list[list[AlignmentScore | None]]:
-    """For each noise level the scores of all songs."""
-    finished = finished_songs(model, text_encoder, songs, conditioning, plans)
-    network, how = loaded_for_listening(model, text_encoder, finished)
-    update = feedback.progress()
-    passes = len(levels) * len(finished)
-    return [
-        [
-            score_alignment(
-                network,
-                song.conditions,
-                song.latents,
-                text_encoder.tokenizer,
-                level=level,
-                on_progress=share_of_progress(update, number * len(finished) + done, passes),
-                **how,
-            )
-            for done, song in enumerate(finished)
-        ]
-        for number, level in enumerate(levels)
-    ]
-
-
-def _planner_scores(
-    planner: AcePlanner, model: AceModel, songs: Sequence[Recording], plans: AceBlueprint, sensitivity: float
-) -> list[PlannerScores]:
-    """Scores of what is heard: the codes are those of the sound, not those that the plan asked for."""
-    codes = [codes_of_latents(model, song.latents[None])[0] for song in songs]
-    longest = max(map(len, codes))
-    return score_songs(
-        loaded(planner, songs=2, tokens=longest + ANSWER_TOKENS),
-        plans,
-        codes,
-        sensitivity=sensitivity,
-        on_progress=feedback.progress(),
-    )
 
 
 def _details(songs: Sequence[SongScores]) -> list[str]:

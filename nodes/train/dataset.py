@@ -9,31 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...ace_core.checkpoints.registry import stamp
+from ...ace_core.checks import check_choice
 from ...ace_core.dataset.dataset import TAG_POSITIONS, Dataset, Skipped, TagPosition, remarks
 from ...ace_core.dataset.facts import read_text
 from ...ace_core.dataset.labelling import Described, label_dataset, with_labels
 from ...ace_core.dataset.official_json import MAX_DATASET_BYTES, dataset_json, parse_json, read_samples
-from ...ace_core.dataset.preprocessing import Encoders, preprocess
+from ...ace_core.dataset.preprocessing import preprocess
 from ...ace_core.dataset.recordings import MAX_CLIP_SECONDS
 from ...ace_core.dataset.scanning import folder_stamp, scan_folder
 from ...ace_core.files import write_whole
 from ...ace_core.lora.saving import base_model_name
-from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS, hear
-from ...ace_core.progress import Progress, share_of_progress
-from ...ace_core.render.conditions import SongPrompt, encode_conditions, encode_text
+from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS
+from ...ace_core.progress import Progress
+from ...ace_core.stages.codes import require_audio_tokenizer
+from ...ace_core.stages.prepare import describe_waveform, sample_encoders
 from .. import compat
-from ..host import feedback, folders, networks
-from ..edit.inputs import encoded
-from ..plan.inputs import loaded, sampling_inputs, seed_input
-from ..plan.understand import ANSWER_TOKENS, check_hears, codes_of_latents
+from ..host import feedback, folders
+from ..host.networks import NETWORKS
+from ..node import shown
+from ..plan.inputs import sampling_inputs, seed_input
 from ..wires import (
     AceDataset,
     AceDatasetWire,
@@ -140,7 +142,7 @@ class AceComposerDataset(io.ComfyNode):
         all_instrumental: bool,
         labels: str = NONE,
     ) -> io.NodeOutput:
-        compat.check_choices(cls.define_schema(), tag_position=tag_position)
+        check_choice("tag_position", tag_position, TAG_POSITIONS)
         root, path = folders.dataset_folder(folder)
         chosen = None if labels == NONE else folders.input_path(labels)
         scan = scan_folder(path, root, dataset_json=chosen, on_progress=feedback.progress())
@@ -155,8 +157,8 @@ class AceComposerDataset(io.ComfyNode):
         facts = [_known(dataset), *remarks(dataset)]
         problems = [*_skipped_lines(scan.skipped), *scan.notes]
         songs = [f"{clip.name}: {clip.seconds:.0f} s, {clip.song!r}" for clip in dataset.clips]
-        shown = _show(cls.hidden.unique_id, [*facts, *problems])
-        return io.NodeOutput(dataset, "\n".join([*facts, *problems, *songs]), ui=shown)
+        report = "\n".join([*facts, *problems, *songs])
+        return shown(cls, _first_lines([*facts, *problems]), dataset, report)
 
 
 class AceComposerLabelDataset(io.ComfyNode):
@@ -210,22 +212,23 @@ class AceComposerLabelDataset(io.ComfyNode):
         write_lyrics: bool,
         **sampling: Any,
     ) -> io.NodeOutput:
-        check_hears(model)
+        require_audio_tokenizer(model)
         path = folders.output_folder(folders.DATASETS_FOLDER) / f"{dataset.name}.json"
         dataset, created_at, notes = _with_earlier(dataset, path)
         parameters = replace(UNDERSTAND_PARAMETERS, **sampling)
 
         def describe(waveform: Tensor, on_progress: Progress | None) -> Described:
-            codes = codes_of_latents(model, encoded(vae, waveform, share_of_progress(on_progress, 0, 2)))
-            (heard,) = hear(
-                loaded(planner, songs=1, tokens=len(codes[0]) + ANSWER_TOKENS),
-                codes,
-                [seed],
+            return describe_waveform(
+                NETWORKS,
+                planner,
+                model,
+                vae,
+                waveform,
+                seed,
                 parameters,
                 with_lyrics=write_lyrics,
-                on_progress=share_of_progress(on_progress, 1, 2),
+                on_progress=on_progress,
             )
-            return Described(heard.song, heard.genres or None)
 
         def save(labelled: Dataset) -> None:
             text = dataset_json(labelled, created_at)
@@ -243,7 +246,7 @@ class AceComposerLabelDataset(io.ComfyNode):
             *_skipped_lines(result.skipped),
             *notes,
         ]
-        return io.NodeOutput(result.dataset, place, ui=_show(cls.hidden.unique_id, lines))
+        return shown(cls, _first_lines(lines), result.dataset, place)
 
 
 class AceComposerPreprocess(io.ComfyNode):
@@ -272,8 +275,8 @@ class AceComposerPreprocess(io.ComfyNode):
     @classmethod
     def execute(cls, dataset: AceDataset, model: AceModel, text_encoder: AceTextEncoder, vae: AceVae) -> io.NodeOutput:
         folder = folders.output_folder(folders.TRAINING_FOLDER, dataset.name)
-        encoders = _encoders(model, text_encoder, vae)
-        base_model = base_model_name(model.size, model.kind)
+        encoders = sample_encoders(NETWORKS, model, text_encoder, vae)
+        base_model = base_model_name(model.size, model.variant)
         done = preprocess(dataset, folder, encoders, base_model=base_model, on_progress=feedback.progress())
         data = AceTrainingData(folder, done.manifest)
         lines = [
@@ -284,12 +287,12 @@ class AceComposerPreprocess(io.ComfyNode):
             *(f"{name}: only its first {MAX_CLIP_SECONDS:g} s" for name in done.cropped),
             *remarks(dataset),
         ]
-        return io.NodeOutput(data, ui=_show(cls.hidden.unique_id, lines))
+        return shown(cls, _first_lines(lines), data)
 
 
 def _with_earlier(dataset: Dataset, path: Path) -> tuple[Dataset, str, list[str]]:
     """The dataset with the labels that are in the file, when that was begun, and remarks."""
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     if not path.exists():
         return dataset, now, []
     try:
@@ -297,34 +300,12 @@ def _with_earlier(dataset: Dataset, path: Path) -> tuple[Dataset, str, list[str]
         dataset, notes = with_labels(dataset, read_samples(document))
     except ValueError as error:
         raise ValueError(
-            f"output/{folders.DATASETS_FOLDER}/{path.name} {error}; mend it, delete it, or give the dataset another name"
+            f"output/{folders.DATASETS_FOLDER}/{path.name} {error}; mend it, delete it, or "
+            "give the dataset another name"
         ) from error
     metadata = document.get("metadata")
     created_at = metadata.get("created_at") if isinstance(metadata, dict) else None
     return dataset, created_at if isinstance(created_at, str) else now, notes
-
-
-def _encoders(model: AceModel, text_encoder: AceTextEncoder, vae: AceVae) -> Encoders:
-    def encode_audio(waveform: Tensor, on_progress: Progress | None) -> Tensor:
-        return encoded(vae, waveform, on_progress)[0]
-
-    def encode_prompt(prompt: SongPrompt) -> Tensor:
-        network, device = networks.load(text_encoder.patcher)
-        attention = networks.attention(device)
-        text = encode_text(network, prompt, device=device, dtype=text_encoder.dtype, attention=attention)
-        network, device = networks.load(model.condition_encoder)
-        attention = networks.attention(device)
-        return encode_conditions(network, text, model.silence, device=device, dtype=model.dtype, attention=attention)
-
-    text_networks = (networks.identity(text_encoder.patcher), networks.identity(model.condition_encoder))
-    return Encoders(
-        encode_audio,
-        encode_prompt,
-        text_encoder.tokenizer,
-        model.silence,
-        audio_identity=f"{networks.identity(vae.patcher)} in {vae.dtype}",
-        text_identity=f"{text_networks} in {text_encoder.dtype}, {model.dtype}",
-    )
 
 
 def _known(dataset: Dataset) -> str:
@@ -342,9 +323,7 @@ def _skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
     return [f"{len(skipped)} skipped:", *map(str, skipped)] if skipped else []
 
 
-def _show(node_id: str | None, lines: Sequence[str]) -> ui.PreviewText:
-    """Lines on the node, not too many."""
+def _first_lines(lines: Sequence[str]) -> str:
+    """As much as a node shows."""
     more = len(lines) - SHOWN_LINES
-    text = "\n".join([*lines[:SHOWN_LINES], *([f"... and {more} more lines"] if more > 0 else [])])
-    feedback.show_text(node_id, text)
-    return ui.PreviewText(text)
+    return "\n".join([*lines[:SHOWN_LINES], *([f"... and {more} more lines"] if more > 0 else [])])

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from comfy_api.v0_0_2 import io, ui
+from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...ace_core.analysis.loss_chart import loss_picture
-from ...ace_core.audio.vae import choose_tile_frames, decode, decode_memory_bytes
-from ...ace_core.audio.waveform import SAMPLE_RATE, check_audible, limit_peak
+from ...ace_core.audio.waveform import SAMPLE_RATE
+from ...ace_core.checks import check_choice
 from ...ace_core.files import write_whole
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths
 from ...ace_core.lora.formats import inspect_adapter
-from ...ace_core.lora.saving import base_model_name
+from ...ace_core.lora.saving import AdapterStyle, base_model_name
 from ...ace_core.models.dit import DiT
 from ...ace_core.render.runs import render_latents
-from ...ace_core.sampling.settings import resolve_settings
+from ...ace_core.runtime import Runtime
+from ...ace_core.sampling.options import SamplerOptions, resolve
 from ...ace_core.song_files.encoding import ENCODINGS, Sound, encode
-from ...ace_core.training.adapted_copy import AdapterKind, Attention, lend_weights, take_weights_back
+from ...ace_core.stages.decode import decode_songs, finish_songs
+from ...ace_core.training.adapted_copy import AttentionBlocks, TrainedKind, attach_weights, detach_weights
 from ...ace_core.training.hyperparameters import MAX_RANK, MAX_STEPS, PRESETS
 from ...ace_core.training.messages import StepMessages
 from ...ace_core.training.optimizers import OptimizerName
 from ...ace_core.training.results import check_style, save_trained
-from ...ace_core.training.trainer import StepReport, train
-from ...ace_core.training.training_options import AUTO, Plan, Recompute, Wishes, plan_training
+from ...ace_core.training.trainer import StepReport, Trained, train
+from ...ace_core.training.training_options import AUTO, Recompute, TrainingOptions, TrainingPlan, plan_training
 from .. import compat
 from ..host import adapters, feedback, folders, networks, results
+from ..host.networks import NETWORKS
 from ..load.lora import FOLDER, STYLES
+from ..node import shown
 from ..wires import (
     AceConditioning,
     AceConditioningWire,
@@ -45,7 +48,7 @@ from ..wires import (
     AceVaeWire,
 )
 
-ADAPTERS: dict[str, AdapterKind] = {"LoRA": "lora", "DoRA": "dora", "LoKr": "lokr"}
+ADAPTERS: dict[str, TrainedKind] = {"LoRA": "lora", "DoRA": "dora", "LoKr": "lokr"}
 STATE_FOLDER = "ace_step_training_runs"
 SAMPLE_ENCODING = "flac 16 bit"
 SECONDS_BETWEEN_TEXTS = 0.5
@@ -149,53 +152,32 @@ class AceComposerTrainLora(io.ComfyNode):
         vae: AceVae | None = None,
         style: str = "ComfyUI file",
         save_every: int = 100,
-        **wishes: Any,
+        **options: Any,
     ) -> io.NodeOutput:
-        compat.check_choices(cls.define_schema(), adapter=adapter, style=style)
-        samples = _samples(model, conditioning, vae, sample_every, wishes["seed"], name)
-        plan = _plan(model, data, Wishes(adapter=ADAPTERS[adapter], **wishes))
+        check_choice("adapter", adapter, ADAPTERS)
+        check_choice("style", style, STYLES)
+        folders.new_model_name(FOLDER, name)  # refuses a name that leads elsewhere, before anything is done
+        samples = _samples(model, conditioning, vae, sample_every, options["seed"], name)
+        plan = _plan(model, data, TrainingOptions(adapter=ADAPTERS[adapter], **options))
         check_style(plan.task, STYLES[style])
-        folder = folders.output_path(f"{STATE_FOLDER}/{name}")
-        state_file = plan.task.state_file(folder, model.name, model.dtype)
-        folders.new_model_name(FOLDER, name)  # the name leads nowhere else
-        unique_id = cls.hidden.unique_id
-        feedback.show_text(unique_id, "\n".join((*plan.notes, "going on" if state_file.exists() else "starting")))
-
-        with _on_device(model, plan) as (network, device):
-            trained = train(
-                network,
-                plan.task,
-                device=device,
-                dtype=model.dtype,
-                state_file=state_file,
-                save_every=save_every,
-                attention=networks.attention(device),
-                check=feedback.check_cancelled,
-                on_step=_reporter(unique_id, plan),
-                on_sample=None if samples is None else lambda step, tree: samples.render(step, tree, plan),
-                sample_every=sample_every,
-            )
-        root, new_name = folders.new_model_name(FOLDER, name)
-        file = save_trained(root / new_name, trained, plan.task, STYLES[style], model.dtype)
+        state_file = plan.task.state_file(folders.output_path(f"{STATE_FOLDER}/{name}"), model.name, model.dtype)
+        begun = "going on" if state_file.exists() else "starting"
+        feedback.show_text(cls.hidden.unique_id, "\n".join((*plan.notes, begun)))
+        trained = _trained(model, plan, state_file, save_every, samples, sample_every, cls.hidden.unique_id)
+        file, lora = _saved(trained, plan, name, STYLES[style], model.dtype)
         state_file.unlink()
-        place = file.parent if STYLES[style] == "peft" else file
-        lora = place.relative_to(root).as_posix()
-        applied = AppliedAdapter(place.name, adapters.adapter_weights(inspect_adapter(place), model.dit), Strengths())
-        adapted = model._replace(
-            dit=adapters.with_adapter(model.dit, applied.adapter, applied.strengths), adapters=(applied,)
-        )
         summary = "\n".join(
             (f"{FOLDER}/{lora}", f"{len(trained.losses)} steps, loss {trained.last_loss:.4f}", *plan.notes)
         )
-        feedback.show_text(unique_id, summary)
-        shown = ui.PreviewText(summary).as_dict() | ({"audio": samples.files} if samples is not None else {})
         sound = samples.last if samples is not None else None
-        return io.NodeOutput(
-            adapted,
+        return shown(
+            cls,
+            summary,
+            _adapted(model, file),
             lora,
             loss_picture(trained.losses)[None],
             feedback.nothing() if sound is None else {"waveform": sound[None], "sample_rate": SAMPLE_RATE},
-            ui=shown,
+            **({"audio": samples.files} if samples is not None else {}),
         )
 
 
@@ -208,46 +190,74 @@ class _Samples:
         self._model, self._song, self._vae = model, conditioning.songs[0], vae
         self._seed, self._prefix = seed, prefix
 
-    def render(self, step: int, tree: DiT, plan: Plan) -> None:
-        """Render with the tree as it is; it lends its weights anew, because the host may move them for the VAE."""
-        device = self._model.dit.load_device
+    def render(self, step: int, tree: DiT, plan: TrainingPlan) -> None:
+        """Render with the copy as it is; it gets its weights again, because the host may move them for the VAE."""
+        device = NETWORKS.device_of(self._model.dit)
+        settings = resolve(SamplerOptions(), self._model.variant).settings
+        runtime = Runtime(device, self._model.dtype, networks.attention(device))
         with torch.inference_mode():
-            (latents,) = render_latents(
-                tree,
-                [self._song],
-                resolve_settings(self._model.kind).settings,
-                [self._seed],
-                device=device,
-                dtype=self._model.dtype,
-                attention=networks.attention(device),
-                on_progress=lambda done, total: feedback.check_cancelled(),
-            )
-            take_weights_back(tree)
-            self.last = limit_peak(self._decoded(latents))[0]
+            latents = render_latents(tree, [self._song], settings, [self._seed], runtime, on_progress=_check_only)
+            detach_weights(tree)
+            samples = [self._song.samples]
+            decoded = decode_songs(NETWORKS, self._vae, latents, samples, on_progress=_check_only)
+            self.last = finish_songs(decoded, samples, normalize=False)[0]
         ((path, item),) = results.new_output_files(f"{self._prefix}_step{step:06}", ".flac")
         content, _ = encode(Sound(self.last, SAMPLE_RATE), ENCODINGS[SAMPLE_ENCODING], {"comment": f"step {step}"})
         write_whole(path, lambda unfinished: unfinished.write_bytes(content))
         self.files.append(item)
         with torch.inference_mode():
-            network, device = networks.load(self._model.dit, _bytes_above_weights(plan), whole=True)
-        lend_weights(tree, network, device, self._model.dtype)
+            network, runtime = NETWORKS.use(self._model.dit, _bytes_above_weights(plan), whole=True)
+        attach_weights(tree, network, runtime)
 
-    def _decoded(self, latents: Tensor) -> Tensor:
-        config, dtype = self._vae.patcher.model.config, self._vae.dtype
-        tile_frames = choose_tile_frames(config, networks.total_memory_bytes(self._vae.patcher) // 2, dtype)
-        tile_frames = min(tile_frames, len(latents))
-        network, device = networks.load(self._vae.patcher, decode_memory_bytes(config, tile_frames, dtype))
-        waveform: Tensor = decode(
+
+def _check_only(done: int, total: int) -> None:
+    """Progress of what lies within a step: nothing is shown, Cancel is obeyed."""
+    feedback.check_cancelled()
+
+
+def _trained(
+    model: AceModel,
+    plan: TrainingPlan,
+    state_file: Path,
+    save_every: int,
+    samples: _Samples | None,
+    sample_every: int,
+    node_id: str | None,
+) -> Trained:
+    """Train on the device; afterwards the memory goes back."""
+    try:
+        network, runtime = NETWORKS.use(model.dit, _bytes_above_weights(plan), whole=True)
+        return train(
             network,
-            latents[None],
-            device=device,
-            dtype=dtype,
-            tile_frames=tile_frames,
-            out_of_memory=networks.OUT_OF_MEMORY,
-            on_progress=lambda done, total: feedback.check_cancelled(),
-        )[..., : self._song.sample_count]
-        check_audible(waveform)
-        return waveform
+            plan.task,
+            runtime,
+            state_file=state_file,
+            save_every=save_every,
+            check=feedback.check_cancelled,
+            on_step=_reporter(node_id, plan),
+            on_sample=None if samples is None else lambda step, tree: samples.render(step, tree, plan),
+            sample_every=sample_every,
+        )
+    finally:
+        networks.give_memory_back()
+
+
+def _saved(
+    trained: Trained, plan: TrainingPlan, name: str, style: AdapterStyle, dtype: torch.dtype
+) -> tuple[Path, str]:
+    """Write the adapter; its file or folder, and its name in Load LoRA."""
+    root, new_name = folders.new_model_name(FOLDER, name)
+    file = save_trained(root / new_name, trained, plan.task, style, dtype)
+    place = file.parent if style == "peft" else file
+    return place, place.relative_to(root).as_posix()
+
+
+def _adapted(model: AceModel, place: Path) -> AceModel:
+    """The model with an adapter that was saved."""
+    weights = adapters.adapter_weights(inspect_adapter(place), model.dit)
+    applied = AppliedAdapter(place.name, weights, Strengths())
+    dit = adapters.with_adapter(model.dit, applied.adapter, applied.strengths)
+    return model._replace(dit=dit, adapters=(applied,))
 
 
 def _samples(
@@ -262,39 +272,30 @@ def _samples(
     return _Samples(model, conditioning, vae, seed, f"{STATE_FOLDER}/{name}/{Path(name).name}")
 
 
-def _plan(model: AceModel, data: AceTrainingData, wishes: Wishes) -> Plan:
+def _plan(model: AceModel, data: AceTrainingData, options: TrainingOptions) -> TrainingPlan:
     if model.adapters:
         raise ValueError(
             f"{model!r} has adapters already, and what is trained over them would only work with them: connect the "
             "model of Load Models"
         )
     return plan_training(
-        model.dit.model,
+        model.dit.network,
         data.folder,
         data.manifest,
-        wishes,
-        base_model=base_model_name(model.size, model.kind),
-        kind=model.kind,
-        device=model.dit.load_device,
+        options,
+        base_model=base_model_name(model.size, model.variant),
+        variant=model.variant,
+        device=NETWORKS.device_of(model.dit),
         dtype=model.dtype,
-        device_bytes=networks.total_memory_bytes(model.dit),
+        device_bytes=NETWORKS.device_bytes(model.dit),
     )
 
 
-@contextmanager
-def _on_device(model: AceModel, plan: Plan) -> Iterator[tuple[DiT, torch.device]]:
-    """The whole network on its device while the block runs; afterwards the memory goes back."""
-    try:
-        yield networks.load(model.dit, _bytes_above_weights(plan), whole=True)
-    finally:
-        networks.give_memory_back()
-
-
-def _bytes_above_weights(plan: Plan) -> int:
+def _bytes_above_weights(plan: TrainingPlan) -> int:
     return plan.memory.adapter + plan.memory.activations
 
 
-def _reporter(unique_id: str | None, plan: Plan) -> Any:
+def _reporter(node_id: str | None, plan: TrainingPlan) -> Callable[[StepReport], None]:
     """What moves the bar after each step, and shows text every now and then."""
     update, messages = feedback.progress(), StepMessages(plan.task)
     shown = 0.0
@@ -304,7 +305,7 @@ def _reporter(unique_id: str | None, plan: Plan) -> Any:
         now = time.monotonic()
         text = messages.after(step, now)
         if now - shown >= SECONDS_BETWEEN_TEXTS:
-            feedback.show_text(unique_id, text)
+            feedback.show_text(node_id, text)
             shown = now
         update(step.done, step.total)
 
@@ -312,8 +313,8 @@ def _reporter(unique_id: str | None, plan: Plan) -> Any:
 
 
 def _advanced_inputs() -> list[Any]:
-    """The wishes that few people have, with the defaults of `Wishes`."""
-    defaults = {entry.name: entry.default for entry in fields(Wishes)}
+    """The wishes that few people have, with the defaults of `TrainingOptions`."""
+    defaults = {entry.name: entry.default for entry in fields(TrainingOptions)}
 
     def number(kind: Any, name: str, least: float, most: float, tooltip: str, **more: Any) -> Any:
         return kind.Input(name, default=defaults[name], min=least, max=most, optional=True, tooltip=tooltip, **more)
@@ -332,7 +333,9 @@ def _advanced_inputs() -> list[Any]:
             step=0.01,
         ),
         choice(
-            "attention", list(get_args(Attention)), "self: how the sound follows itself. cross: how it follows text."
+            "attention",
+            list(get_args(AttentionBlocks)),
+            "self: how the sound follows itself. cross: how it follows text.",
         ),
         choice(
             "optimizer",
