@@ -22,6 +22,7 @@ from ace_core.listening.lyric_formats import lrc
 from ace_core.listening.lyric_tokens import LyricTokens
 from ace_core.models.dit import DiT, DiTLayer
 from ace_core.render.conditions import SongConditions
+from ace_core.runtime import Runtime
 
 from .common import PeakMemory, Result, interleaved_medians, parse_options, report
 from .dit import PUBLISHED_2B
@@ -59,7 +60,7 @@ def main() -> None:
     latents = noise(frames, 64)
 
     def time_song() -> str:
-        heads = lyric_attention(dit, song, latents, tokens, level=1 / STEPS, device=device, dtype=dtype)
+        heads = lyric_attention(dit, song, latents, tokens, Runtime(device, dtype), level=1 / STEPS)
         return lrc(time_lyrics(read_attention(heads).consensus, tokens, DURATION_SECONDS))
 
     x = noise(1, frames, 64).to(device)

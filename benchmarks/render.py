@@ -10,13 +10,14 @@ import statistics
 import torch
 from torch import nn
 
-from ace_core.render.vae import decode
 from ace_core.audio.waveform import latent_frames, sample_count
 from ace_core.models.dit import DiT
 from ace_core.models.oobleck import Oobleck, OobleckConfig
 from ace_core.render.conditions import SongConditions
 from ace_core.render.runs import render_latents
-from ace_core.sampling.settings import resolve_settings
+from ace_core.render.vae import decode_latents
+from ace_core.runtime import Runtime
+from ace_core.sampling.options import SamplerOptions, resolve
 
 from .common import PeakMemory, Result, parse_options, report, timed
 from .dit import CONDITION_TOKENS, PUBLISHED_2B
@@ -58,14 +59,14 @@ def main() -> None:
         mask=torch.ones(frames),
         sample_count=sample_count(seconds),
     )
-    settings = resolve_settings("turbo").settings
+    settings = resolve(SamplerOptions(), "turbo").settings
     latents: list[torch.Tensor] = []
 
     def render() -> None:
-        latents[:] = render_latents(dit, [song], settings, [0], device=device, dtype=dtype)
+        latents[:] = render_latents(dit, [song], settings, [0], Runtime(device, dtype))
 
     def decode_song() -> torch.Tensor:
-        return decode(vae, latents[0][None], device=device, dtype=dtype)
+        return decode_latents(vae, latents[0][None], Runtime(device, dtype))
 
     setup_seconds = timed(render, device) + timed(decode_song, device)
     with PeakMemory(device) as peak:

@@ -25,7 +25,7 @@ from ace_core.audio.waveform import latent_frames
 from ace_core.dataset.samples import Manifest, SampleEntry, TrainingSample, write_sample
 from ace_core.models.dit import DiT
 from ace_core.models.layers import scaled_dot_product_attention
-from ace_core.training.adapted_copy import TrainedKind, AdapterSettings, build_copy, attach_weights
+from ace_core.training.adapted_copy import AdapterSettings, TrainedKind, attach_weights, build_copy
 from ace_core.training.hyperparameters import TrainingSettings
 from ace_core.training.trainer import TrainingRun, plan_task
 from ace_core.training.workers import ALONE

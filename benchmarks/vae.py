@@ -10,9 +10,10 @@ import torch
 from diffusers import AutoencoderOobleck
 from torch import Tensor, nn
 
-from ace_core.render.vae import decode, encode
 from ace_core.audio.waveform import LATENT_CHANNELS, SAMPLE_RATE, latent_frames
 from ace_core.models.oobleck import Oobleck, OobleckConfig
+from ace_core.render.vae import decode_latents, encode_waveforms
+from ace_core.runtime import Runtime
 
 from .common import Options, PeakMemory, Result, interleaved_medians, parse_options, report, timed
 
@@ -74,7 +75,7 @@ def against_peer(options: Options) -> Result:
         peer_latents = latents.transpose(1, 2).to(options.device, options.dtype)
 
         def run_ours() -> Tensor:
-            return decode(ours, latents, device=options.device, dtype=options.dtype)
+            return decode_latents(ours, latents, Runtime(options.device, options.dtype))
 
         def run_peer() -> Tensor:
             waveform: Tensor = peer.decode(peer_latents).sample
@@ -85,7 +86,7 @@ def against_peer(options: Options) -> Result:
         peer_waveforms = waveforms.to(options.device, options.dtype)
 
         def run_ours() -> Tensor:
-            return encode(ours, waveforms, device=options.device, dtype=options.dtype)
+            return encode_waveforms(ours, waveforms, Runtime(options.device, options.dtype))
 
         def run_peer() -> Tensor:
             mean: Tensor = peer.encode(peer_waveforms).latent_dist.mode()
@@ -116,7 +117,7 @@ def long_decode(options: Options) -> Result:
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn(1, latent_frames(LONG_DURATION_SECONDS), LATENT_CHANNELS, generator=generator)
     with PeakMemory(options.device) as peak:
-        seconds = timed(lambda: decode(ours, latents, device=options.device, dtype=options.dtype), options.device)
+        seconds = timed(lambda: decode_latents(ours, latents, Runtime(options.device, options.dtype)), options.device)
     return Result(
         name="vae",
         case=options.case,

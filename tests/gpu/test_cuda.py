@@ -12,7 +12,8 @@ from torch import nn
 from ace_core.models.dit import DiT, DiTConfig
 from ace_core.render.conditions import SongConditions
 from ace_core.render.runs import render_latents
-from ace_core.sampling.settings import resolve_settings
+from ace_core.runtime import Runtime
+from ace_core.sampling.options import SamplerOptions, resolve
 
 CONFIG = DiTConfig(
     hidden_size=512,
@@ -41,7 +42,8 @@ def device() -> torch.device:
 def song(seed: int) -> SongConditions:
     generator = torch.Generator().manual_seed(seed)
     packed = torch.randn(200, CONFIG.condition_size, generator=generator)
-    return SongConditions(packed, torch.randn(FRAMES, 64, generator=generator), torch.ones(FRAMES), FRAMES * 1920)
+    source = torch.randn(FRAMES, 64, generator=generator)
+    return SongConditions(packed, source, torch.ones(FRAMES), FRAMES * 1920, source)
 
 
 @torch.inference_mode()
@@ -61,11 +63,11 @@ def test_bfloat16_velocity_is_close_to_float32_on_the_cpu(device: torch.device) 
 @pytest.mark.parametrize("kind", ["turbo", "base"])
 @torch.inference_mode()
 def test_a_run_is_reproducible_and_close_to_the_cpu(device: torch.device, kind: str) -> None:
-    settings = resolve_settings(kind, steps=6).settings
+    settings = resolve(SamplerOptions(steps=6), kind).settings
     dit = random_weights(DiT(replace(CONFIG, num_layers=2), ops=nn, device="meta"), 0)
-    on_cpu = render_latents(dit, [song(1)], settings, [5], device=torch.device("cpu"), dtype=torch.float32)[0]
+    on_cpu = render_latents(dit, [song(1)], settings, [5], Runtime())[0]
     dit = dit.to(device)
-    first = render_latents(dit, [song(1)], settings, [5], device=device, dtype=torch.float32)[0]
-    again = render_latents(dit, [song(1)], settings, [5], device=device, dtype=torch.float32)[0]
+    first = render_latents(dit, [song(1)], settings, [5], Runtime(device))[0]
+    again = render_latents(dit, [song(1)], settings, [5], Runtime(device))[0]
     assert torch.equal(first, again)
     assert relative_error(first, on_cpu) < 1e-2

@@ -73,14 +73,14 @@ def training() -> dict[str, Any]:
     hashed = weights_hash_of_base(model)
     trees: list[weakref.ref[Any]] = []
     module = pack_module("ace_core.training.trainer")
-    build = module.build_tree
+    build = module.build_copy
 
     def remembered(*arguments: Any, **keywords: Any) -> Any:
         tree = build(*arguments, **keywords)
         trees.append(weakref.ref(tree))
         return tree
 
-    with replaced(module, build_tree=remembered):
+    with replaced(module, build_copy=remembered):
         output = node_output(
             "AceComposerTrainLora",
             model=model,

@@ -70,14 +70,17 @@ def prompted(tokenizer: TextTokenizer, language: str, text: str) -> Lyrics:
     return Lyrics(text, ids, lyric_tokens(ids, tokenizer))
 
 
-def song_of(ids: Sequence[int], frames: int, *, sample_count: int | None = None, condition_size: int = 48):
+def song_of(ids: Sequence[int], frames: int, *, samples: int | None = None, condition_size: int = 48):
     """Conditions of a song: random ones for the lyrics, one timbre token and five of the caption."""
     generator = torch.Generator().manual_seed(len(ids))
+    packed = torch.randn(len(ids) + 6, condition_size, generator=generator)
+    source = torch.randn(frames, 64, generator=generator)
     return SongConditions(
-        torch.randn(len(ids) + 6, condition_size, generator=generator),
-        torch.randn(frames, 64, generator=generator),
+        packed,
+        source,
         torch.ones(frames),
-        frames * SAMPLES_PER_FRAME if sample_count is None else sample_count,
+        frames * SAMPLES_PER_FRAME if samples is None else samples,
+        source,
         lyric_ids=tuple(ids),
     )
 

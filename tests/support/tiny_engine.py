@@ -11,38 +11,30 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AceStepPipeline, AutoencoderOobleck
 from tiny_checkpoints import Kind, write_tiny
-from torch import Tensor, nn
+from torch import Tensor
 
 from ace_core.audio.waveform import SAMPLES_PER_FRAME
-from ace_core.checkpoints.inspection import inspect_model, inspect_text_encoder
-from ace_core.checkpoints.loading import build_network
-from ace_core.checkpoints.silence import load_silence
-from ace_core.checkpoints.tokenizer import TextTokenizer, load_tokenizer
-from ace_core.models.audio_tokenizer import AudioTokenizer
-from ace_core.models.condition_encoder import ConditionEncoder
-from ace_core.models.dit import DiT
-from ace_core.models.qwen3 import Qwen3
-from ace_core.render.audio_codes import decode_audio_codes, encode_audio_codes
-from ace_core.render.conditions import (
-    SongConditions,
-    SongPrompt,
-    encode_conditions,
-    encode_text,
-    song_conditions,
-    tokenize_song,
-)
+from ace_core.checkpoints.inspection import inspect_model
+from ace_core.loaded import AceModel, AceTextEncoder
+from ace_core.plain_networks import PlainNetworks
+from ace_core.render.conditions import SongConditions
 from ace_core.render.runs import render_latents
+from ace_core.runtime import Runtime
 from ace_core.sampling.noise import initial_noise
 from ace_core.sampling.settings import SamplerSettings
 from ace_core.song.blueprint import Blueprint
-from ace_core.tasks.song_task import SongTask, source_latents, task_conditions, tokenize_task
+from ace_core.stages.codes import followed_structure
+from ace_core.stages.encode import encode_songs
+from ace_core.stages.load import inspect_models, load_models
+from ace_core.tasks.cover import cover_task
+from ace_core.tasks.song_task import SongTask
 
-CPU = torch.device("cpu")
+CPU = Runtime()
 SONG = Blueprint(
     caption="slow acoustic guitar ballad, male vocals",
     lyrics="[Verse]\nWalking down the street with the radio on\n\n[Chorus]\nSing it to the stars",
@@ -55,92 +47,59 @@ SONG = Blueprint(
 
 
 class Engine(NamedTuple):
-    """One checkpoint, loaded in fp32."""
+    """One checkpoint, loaded in fp32, and its stages on the CPU."""
 
     root: Path
-    dit: DiT
-    condition_encoder: ConditionEncoder
-    audio_tokenizer: AudioTokenizer
-    text_encoder: Qwen3
-    tokenizer: TextTokenizer
-    silence: Tensor
+    networks: PlainNetworks
+    model: AceModel
+    text_encoder: AceTextEncoder
 
-    def packed(self, prompt: SongPrompt, references: Sequence[Tensor] = ()) -> Tensor:
-        text = encode_text(self.text_encoder, prompt, device=CPU, dtype=torch.float32)
-        return encode_conditions(
-            self.condition_encoder, text, self.silence, device=CPU, dtype=torch.float32, references=references
-        )
-
-    def conditions(self, blueprint: Blueprint, codes_strength: float = 1.0) -> SongConditions:
-        prompt = tokenize_song(self.tokenizer, blueprint)
-        plain_prompt = tokenize_song(self.tokenizer, blueprint, follow_codes=False)
-        hints = None
-        if blueprint.audio_codes is not None:
-            hints = decode_audio_codes(self.audio_tokenizer, blueprint.audio_codes, device=CPU, dtype=torch.float32)
-        return song_conditions(
-            self.packed(prompt),
-            prompt,
-            self.silence,
-            hints=hints,
-            packed_without_codes=self.packed(plain_prompt) if codes_strength < 1 else None,
-            codes_strength=codes_strength,
-        )
-
-    def task_conditions(
-        self, blueprint: Blueprint, task: SongTask, references: Sequence[Tensor] = ()
-    ) -> SongConditions:
-        structure = self.structure(source_latents(task, self.silence)) if task.follows_codes else None
-        without_source = None
-        if task.strength < 1:
-            prompt = tokenize_task(self.tokenizer, blueprint, task, follow_source=False)
-            without_source = self.packed(prompt, references)
-        return task_conditions(
-            self.packed(tokenize_task(self.tokenizer, blueprint, task), references),
-            task,
-            self.silence,
-            structure=structure,
-            packed_without_source=without_source,
-        )
+    def conditions(self, plan: Blueprint, task: SongTask | None = None, **options: Any) -> SongConditions:
+        """Conditions of a plan with a task, or of text to music; `options` are those of `encode_songs`."""
+        tasks = () if task is None else (task,)
+        encoded = encode_songs(self.networks, self.model, self.text_encoder, [plan], tasks=tasks, **options)
+        return encoded.conditioning.songs[0]
 
     def structure(self, latents: Tensor) -> Tensor:
-        codes = encode_audio_codes(self.audio_tokenizer, latents, self.silence, device=CPU, dtype=torch.float32)
-        return decode_audio_codes(self.audio_tokenizer, codes, device=CPU, dtype=torch.float32)
+        """Latents after the audio tokenizer and back."""
+        return followed_structure(self.networks, self.model, cover_task(latents, len(latents) * SAMPLES_PER_FRAME))
 
     def render(
         self,
-        blueprints: list[Blueprint],
+        plans: list[Blueprint],
         settings: SamplerSettings,
         seeds: list[int],
         start_latents: list[Tensor] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> list[Tensor]:
-        songs = [self.conditions(blueprint) for blueprint in blueprints]
+        return self.latents([self.conditions(plan) for plan in plans], settings, seeds, start_latents, on_progress)
+
+    def latents(
+        self,
+        songs: Sequence[SongConditions],
+        settings: SamplerSettings,
+        seeds: Sequence[int],
+        start_latents: list[Tensor] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[Tensor]:
+        """What `render_latents` makes of some conditions."""
         return render_latents(
-            self.dit,
+            self.model.dit.network,
             songs,
             settings,
             seeds,
-            device=CPU,
-            dtype=torch.float32,
+            CPU,
             start_latents=start_latents,
             on_progress=on_progress,
         )
 
 
-def load_engine(root: Path, kind: Kind) -> Engine:
-    write_tiny(root, "diffusers", kind=kind)
-    files = inspect_model(root)
-    silence = load_silence(files)
-    assert files.audio_tokenizer is not None and silence is not None
-    return Engine(
-        root=root,
-        dit=build_network(files.dit, ops=nn, dtype=torch.float32),
-        condition_encoder=build_network(files.condition_encoder, ops=nn, dtype=torch.float32),
-        audio_tokenizer=build_network(files.audio_tokenizer, ops=nn, dtype=torch.float32),
-        text_encoder=build_network(inspect_text_encoder(root), ops=nn, dtype=torch.float32),
-        tokenizer=load_tokenizer(root / "tokenizer"),
-        silence=silence,
-    )
+def load_engine(root: Path, variant: Kind) -> Engine:
+    write_tiny(root, "diffusers", kind=variant)
+    networks = PlainNetworks(CPU.device)
+    sources = inspect_models(inspect_model(root), root, root)
+    model, text_encoder, _ = load_models(networks, sources, precision="float32")
+    return Engine(root, networks, model, text_encoder)
 
 
 def peer_latents(

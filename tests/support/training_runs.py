@@ -15,9 +15,10 @@ from training_data import BASE_MODEL
 from ace_core.dataset.samples import Manifest
 from ace_core.lora.adapters import Adapter
 from ace_core.models.dit import DiT
-from ace_core.training.adapted_copy import AdapterKind, AdapterSettings, adapter_parameters, build_tree, lend_weights
+from ace_core.runtime import Runtime
+from ace_core.training.adapted_copy import AdapterSettings, TrainedKind, adapter_parameters, attach_weights, build_copy
 from ace_core.training.hyperparameters import TrainingSettings
-from ace_core.training.trainer import Task, Trained, plan_task, train
+from ace_core.training.trainer import Trained, TrainingTask, plan_task, train
 
 CPU = torch.device("cpu")
 SHORT = TrainingSettings(
@@ -32,22 +33,24 @@ SHORT = TrainingSettings(
 )
 
 
-def short_settings(kind: AdapterKind = "lora", *, dropout: float = 0.1, **changes: Any) -> TrainingSettings:
+def short_settings(kind: TrainedKind = "lora", *, dropout: float = 0.1, **changes: Any) -> TrainingSettings:
     return replace(SHORT, adapter=AdapterSettings(kind, rank=4, alpha=8.0, dropout=dropout), **changes)
 
 
-def short_task(folder: Path, manifest: Manifest, settings: TrainingSettings = SHORT, kind: Any = "turbo") -> Task:
-    return plan_task(folder, manifest, settings, base_model=BASE_MODEL, kind=kind, width=64)
+def short_task(
+    folder: Path, manifest: Manifest, settings: TrainingSettings = SHORT, variant: Any = "turbo"
+) -> TrainingTask:
+    return plan_task(folder, manifest, settings, base_model=BASE_MODEL, variant=variant, width=64)
 
 
-def run(dit: DiT, task: Task, state_file: Path, *, save_every: int = 5, **options: Any) -> Trained:
-    return train(dit, task, device=CPU, dtype=torch.float32, state_file=state_file, save_every=save_every, **options)
+def run(dit: DiT, task: TrainingTask, state_file: Path, *, save_every: int = 5, **options: Any) -> Trained:
+    return train(dit, task, Runtime(), state_file=state_file, save_every=save_every, **options)
 
 
-def random_tree(dit: DiT, kind: AdapterKind, *, dropout: float = 0.0) -> DiT:
+def random_tree(dit: DiT, kind: TrainedKind, *, dropout: float = 0.0) -> DiT:
     """A tree over `dit` whose adapters are random, in evaluation mode."""
-    tree = build_tree(dit, AdapterSettings(kind, rank=4, alpha=8.0, dropout=dropout), 0)
-    lend_weights(tree, dit, CPU, torch.float32)
+    tree = build_copy(dit, AdapterSettings(kind, rank=4, alpha=8.0, dropout=dropout), 0)
+    attach_weights(tree, dit, CPU, torch.float32)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in adapter_parameters(tree).items():

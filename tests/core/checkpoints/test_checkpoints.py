@@ -25,7 +25,7 @@ from ace_core.checkpoints import (
     load_state_dict,
     weight_key,
 )
-from ace_core.checkpoints.inspection import ModelFiles, WeightSource, model_kind
+from ace_core.checkpoints.inspection import ModelFiles, WeightSource, model_variant
 from ace_core.checkpoints.loading import fuse_weight_norm
 from ace_core.checkpoints.registry import WeightRegistry
 
@@ -207,7 +207,7 @@ def test_settings_that_shapes_do_not_tell_come_from_the_config(tmp_path: Path) -
     ],
 )
 def test_kind_comes_from_the_config_else_from_the_name(name: str, settings: dict[str, Any], kind: str | None) -> None:
-    assert model_kind(name, settings) == kind
+    assert model_variant(name, settings) == kind
 
 
 def test_a_renamed_split_file_has_no_kind(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_short_song_ends_before_its_latents(tokenizer: TextTokenizer) -> None:
     lyrics = prompted(tokenizer, "en", "la\nla la")
     planted = plant(len(lyrics.tokens.texts), 25, seed=0)
     heads = [torch.cat((head, torch.rand(len(head), 39)), dim=1) for head in planted.heads]
-    song = song_of(lyrics.ids, 128, sample_count=96_000)
+    song = song_of(lyrics.ids, 128, samples=96_000)
     timed = align_lyrics(PlantedDiT(heads), song, torch.zeros(128, 64), tokenizer, steps=8, **CPU).timed
     check_order(timed)
     assert timed.duration_seconds == 2

@@ -25,6 +25,7 @@ from ace_core.listening import lyric_attention as module
 from ace_core.listening.lyric_attention import lyric_attention, lyric_heads, mean_attention, read_attention
 from ace_core.listening.lyric_tokens import LyricTokens
 from ace_core.models.dit import DiT, LayerHeads
+from ace_core.runtime import Runtime
 from ace_core.sampling.noise import initial_noise
 
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ def extract(dit: DiT, frames: int, *, level: float = 0.125, **how: object) -> li
     """Heads of a song with 23 lyric tokens, `TOKENS` among them."""
     song = song_of(range(23), frames)
     latents = torch.randn(frames, 64, generator=torch.Generator().manual_seed(5))
-    return list(lyric_attention(dit, song, latents, TOKENS, level=level, device=CPU, dtype=torch.float32, **how))
+    return list(lyric_attention(dit, song, latents, TOKENS, Runtime(), level=level, **how))
 
 
 def diffusers_heads(dit: DiT, frames: int, level: float) -> dict[tuple[int, int], Tensor]:
@@ -130,7 +131,7 @@ def test_the_level_decides_noise_and_time() -> None:
 
 
 def test_frames_after_the_end_of_the_sound_are_left_out() -> None:
-    song = song_of(range(23), 128, sample_count=48_001)
+    song = song_of(range(23), 128, samples=48_001)
     dit = PlantedDiT([torch.rand(14, 64)])
     how = {"level": 1.0, "device": CPU, "dtype": torch.float32}
     (weights,) = lyric_attention(dit, song, torch.zeros(128, 64), TOKENS, **how)  # type: ignore[arg-type]

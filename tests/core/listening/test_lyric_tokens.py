@@ -8,10 +8,11 @@ from planted_lyrics import Lyrics, prompted
 
 from ace_core.checkpoints.tokenizer import FIRST_SPECIAL_ID, TextTokenizer
 from ace_core.listening.lyric_tokens import lyric_tokens
-from ace_core.render.conditions import song_conditions, tokenize_song
+from ace_core.render.conditions import song_conditions, tokenize
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.languages import LANGUAGES
-from ace_core.tasks.song_task import cover_task, task_conditions, tokenize_task
+from ace_core.tasks.cover import cover_task
+from ace_core.tasks.song_task import text_task
 
 
 def test_the_texts_of_the_tokens_are_the_lyrics(lyrics: Lyrics) -> None:
@@ -89,9 +90,6 @@ def test_refuses_conditions_without_a_lyric_prompt(ids: tuple[int, ...], tokeniz
 def test_conditions_carry_the_lyric_ids(tokenizer: TextTokenizer) -> None:
     blueprint = Blueprint(lyrics="la la", language="en", duration_seconds=10)
     packed, silence = torch.zeros(40, 8), torch.zeros(1, 750, 64)
-    prompt = tokenize_song(tokenizer, blueprint)
-    assert song_conditions(packed, prompt, silence).lyric_ids == prompt.lyric_ids
-
-    task = cover_task(torch.zeros(250, 64), 480_000, structure="latents")
-    prompt = tokenize_task(tokenizer, blueprint, task)
-    assert task_conditions(packed, task, silence, lyric_ids=prompt.lyric_ids).lyric_ids == prompt.lyric_ids
+    for task in (text_task(blueprint), cover_task(torch.zeros(250, 64), 480_000, structure="latents")):
+        prompt = tokenize(tokenizer, blueprint, task)
+        assert song_conditions(task, prompt, packed, silence).lyric_ids == prompt.lyric_ids

@@ -16,7 +16,7 @@ from ace_core.checkpoints.files import CheckpointError
 from ace_core.lora.adapters import Adapter, adapter_matrix
 from ace_core.lora.formats import (
     AdapterFiles,
-    AdapterSettings,
+    AdapterScaling,
     adapter_key,
     check_fits,
     describe,
@@ -185,7 +185,7 @@ def test_an_adapter_for_more_layers_is_refused(tmp_path: Path, shapes: Shapes) -
 )
 def test_the_base_model_is_known_by_its_name(tmp_path: Path, field: str, name: str, kind: str | None) -> None:
     files = inspect_adapter(written(tmp_path / "a.safetensors", one_lora(), {field: name}))
-    assert files.base.kind == kind
+    assert files.base.variant == kind
 
 
 def test_an_adapter_of_another_variant_is_remarked_on(tmp_path: Path, shapes: Shapes) -> None:
@@ -266,5 +266,5 @@ def test_settings_do_not_outweigh_an_alpha_in_the_file(tmp_path: Path) -> None:
     written(tmp_path / "adapter_model.safetensors", {**one_lora(), f"{Q}.alpha": torch.tensor(2.0)})
     (tmp_path / "adapter_config.json").write_text('{"lora_alpha": 8, "use_rslora": true}', encoding="utf-8")
     files = inspect_adapter(tmp_path)
-    assert isinstance(files, AdapterFiles) and isinstance(files.settings, AdapterSettings)
+    assert isinstance(files, AdapterFiles) and isinstance(files.settings, AdapterScaling)
     assert scale(tmp_path) == 0.5

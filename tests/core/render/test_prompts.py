@@ -12,15 +12,14 @@ from diffusers.pipelines.ace_step.pipeline_ace_step import SFT_GEN_PROMPT, TASK_
 
 from ace_core.render.prompts import (
     CAPTION_TEMPLATE,
-    Task,
     caption_prompt,
     check_token_counts,
     lyric_prompt,
     metas_block,
-    task_instruction,
 )
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.fields import TRACKS
+from ace_core.tasks.instructions import TaskName, task_instruction
 
 
 def test_the_caption_prompt_with_every_value() -> None:
@@ -77,7 +76,7 @@ def test_the_rendered_length_wins_over_the_field() -> None:
         ("complete", ("drums", "bass"), "Complete the input track with DRUMS | BASS:"),
     ],
 )
-def test_task_instructions(task: Task, tracks: tuple[str, ...], instruction: str) -> None:
+def test_task_instructions(task: TaskName, tracks: tuple[str, ...], instruction: str) -> None:
     assert task_instruction(task, tracks) == instruction
 
 
@@ -90,16 +89,16 @@ def test_task_instructions(task: Task, tracks: tuple[str, ...], instruction: str
         ("extract", ("banjo",), "track must be one of .*; got 'banjo'"),
     ],
 )
-def test_wrong_tasks_and_tracks_are_errors(task: Task, tracks: tuple[str, ...], message: str) -> None:
+def test_wrong_tasks_and_tracks_are_errors(task: TaskName, tracks: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         task_instruction(task, tracks)
 
 
 def test_instructions_equal_those_of_diffusers() -> None:
-    plain: tuple[Task, ...] = ("text2music", "repaint", "cover")
+    plain: tuple[TaskName, ...] = ("text2music", "repaint", "cover")
     for task in plain:
         assert task_instruction(task) == TASK_INSTRUCTIONS[task]
-    one_track: tuple[Task, ...] = ("extract", "lego")
+    one_track: tuple[TaskName, ...] = ("extract", "lego")
     for task, track in itertools.product(one_track, (None, *TRACKS)):
         expected = AceStepPipeline._get_task_instruction(task, track_name=track)
         assert task_instruction(task, [track] if track else []) == expected

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from ace_core.models.dit import DiT
 from ace_core.render.audio_codes import decode_audio_codes, encode_audio_codes
-from ace_core.render.runs import render_latents, render_memory_bytes
-from ace_core.sampling.settings import resolve_settings
+from ace_core.render.runs import render_memory_bytes
+from ace_core.sampling.options import SamplerOptions, resolve
 from ace_core.song.blueprint import Blueprint
 
 
 @pytest.mark.parametrize("seed", [0, 7])
 @torch.inference_mode()
 def test_turbo_run_equals_diffusers(turbo: Engine, seed: int) -> None:
-    ours = turbo.render([SONG], resolve_settings("turbo").settings, [seed])[0]
+    ours = turbo.render([SONG], resolve(SamplerOptions(), "turbo").settings, [seed])[0]
     theirs = peer_latents(turbo, SONG, seed, num_inference_steps=8, shift=3.0)
     assert ours.shape == (300, 64)
     assert cosine(ours, theirs) >= 0.99999
@@ -32,10 +32,10 @@ def test_turbo_run_equals_diffusers(turbo: Engine, seed: int) -> None:
 
 @torch.inference_mode()
 def test_guided_base_run_equals_diffusers(base: Engine) -> None:
-    settings = resolve_settings("base", steps=10, guidance_scale=5.0).settings
+    settings = resolve(SamplerOptions(steps=10, guidance=5.0), "base").settings
     ours = base.render([SONG], settings, [3])[0]
     theirs = peer_latents(base, SONG, 3, num_inference_steps=10, shift=1.0, guidance_scale=5.0)
-    unguided = base.render([SONG], resolve_settings("base", steps=10, guidance_scale=1.0).settings, [3])[0]
+    unguided = base.render([SONG], resolve(SamplerOptions(steps=10, guidance=1.0), "base").settings, [3])[0]
     assert cosine(ours, theirs) >= 0.99999
     assert cosine(ours, unguided) < 0.999
 
@@ -44,10 +44,10 @@ def test_guided_base_run_equals_diffusers(base: Engine) -> None:
 def test_run_with_audio_codes_equals_diffusers(turbo: Engine) -> None:
     codes = torch.randint(64000, (60,), generator=torch.Generator().manual_seed(1)).tolist()
     song = replace(SONG, audio_codes=tuple(codes))
-    ours = turbo.render([song], resolve_settings("turbo").settings, [5])[0]
+    ours = turbo.render([song], resolve(SamplerOptions(), "turbo").settings, [5])[0]
     code_text = "".join(f"<|audio_code_{code}|>" for code in codes)
     theirs = peer_latents(turbo, SONG, 5, num_inference_steps=8, shift=3.0, audio_codes=code_text)
-    without = turbo.render([SONG], resolve_settings("turbo").settings, [5])[0]
+    without = turbo.render([SONG], resolve(SamplerOptions(), "turbo").settings, [5])[0]
     assert cosine(ours, theirs) >= 0.99999
     assert cosine(ours, without) < 0.999
 
@@ -56,12 +56,12 @@ def test_run_with_audio_codes_equals_diffusers(turbo: Engine) -> None:
 def test_audio_codes_of_any_length_cover_the_latents(turbo: Engine) -> None:
     """Codes of whole groups equal the tokenizer's own; the last group is filled up with silence, not zeros."""
     latents = torch.randn(23, 64, generator=torch.Generator().manual_seed(2))
-    keywords = {"device": CPU, "dtype": torch.float32}
-    codes = encode_audio_codes(turbo.audio_tokenizer, latents, turbo.silence, **keywords)
-    filled = torch.cat((latents, turbo.silence[0, :2]))
-    assert codes == tuple(turbo.audio_tokenizer.encode(filled[None])[0].tolist())
-    assert codes[:4] == encode_audio_codes(turbo.audio_tokenizer, latents[:20], turbo.silence, **keywords)
-    assert decode_audio_codes(turbo.audio_tokenizer, codes, **keywords).shape == (25, 64)
+    network, silence = turbo.model.audio_tokenizer.network, turbo.model.silence
+    codes = encode_audio_codes(network, latents, silence, CPU)
+    filled = torch.cat((latents, silence[0, :2]))
+    assert codes == tuple(network.encode(filled[None])[0].tolist())
+    assert codes[:4] == encode_audio_codes(network, latents[:20], silence, CPU)
+    assert decode_audio_codes(network, codes, CPU).shape == (25, 64)
 
 
 @torch.inference_mode()
@@ -71,11 +71,10 @@ def test_codes_strength_switches_to_the_conditions_without_codes(
     """The official hard switch: int(steps * strength) steps follow the codes, the others run as if there were none."""
     codes = torch.randint(64000, (60,), generator=torch.Generator().manual_seed(1)).tolist()
     song = replace(SONG, audio_codes=tuple(codes))
-    settings = resolve_settings("turbo").settings
-    arguments = {"device": CPU, "dtype": torch.float32}
+    settings = resolve(SamplerOptions(), "turbo").settings
 
     def render(strength: float) -> Tensor:
-        return render_latents(turbo.dit, [turbo.conditions(song, strength)], settings, [5], **arguments)[0]
+        return turbo.latents([turbo.conditions(song, codes_strength=strength)], settings, [5])[0]
 
     with_codes, without = turbo.conditions(song), turbo.conditions(SONG)
     assert torch.equal(render(0.0), turbo.render([SONG], settings, [5])[0])
@@ -99,7 +98,7 @@ def test_codes_strength_switches_to_the_conditions_without_codes(
 def test_item_of_a_batch_equals_the_item_alone(turbo: Engine, base: Engine, kind: str) -> None:
     """Captions, lyrics and lengths differ; the fourth song is as long as the first."""
     engine = {"turbo": turbo, "base": base}[kind]
-    settings = resolve_settings(kind, steps=4, guidance_scale=1.0 if kind == "turbo" else 6.0).settings
+    settings = resolve(SamplerOptions(steps=4, guidance=1.0 if kind == "turbo" else 6.0), kind).settings
     songs = [
         SONG,
         Blueprint(caption="fast dance track", duration_seconds=10.5),
@@ -114,13 +113,13 @@ def test_item_of_a_batch_equals_the_item_alone(turbo: Engine, base: Engine, kind
 
 @torch.inference_mode()
 def test_start_latents_are_kept_as_far_as_denoise_says(turbo: Engine) -> None:
-    first = turbo.render([SONG], resolve_settings("turbo").settings, [1])[0]
+    first = turbo.render([SONG], resolve(SamplerOptions(), "turbo").settings, [1])[0]
     distances = []
     for amount in (0.2, 0.6):
-        settings = resolve_settings("turbo", denoise=amount, has_start_latents=True).settings
+        settings = resolve(SamplerOptions(denoise=amount), "turbo", has_start_latents=True).settings
         again = turbo.render([SONG], settings, [2], start_latents=[first])[0]
         distances.append((again - first).norm().item())
-    other = turbo.render([SONG], resolve_settings("turbo").settings, [2])[0]
+    other = turbo.render([SONG], resolve(SamplerOptions(), "turbo").settings, [2])[0]
     assert 0 < distances[0] < distances[1] < (other - first).norm().item()
 
 
@@ -135,7 +134,7 @@ def test_start_latents_are_kept_as_far_as_denoise_says(turbo: Engine) -> None:
 )
 @torch.inference_mode()
 def test_start_latents_must_fit_the_songs(turbo: Engine, lengths: list[int], message: str) -> None:
-    settings = resolve_settings("turbo", denoise=0.5, has_start_latents=True).settings
+    settings = resolve(SamplerOptions(denoise=0.5), "turbo", has_start_latents=True).settings
     start_latents = [torch.zeros(length, 64) for length in lengths]
 
     def never(done: int, total: int) -> None:
@@ -148,7 +147,7 @@ def test_start_latents_must_fit_the_songs(turbo: Engine, lengths: list[int], mes
 @torch.inference_mode()
 def test_start_latents_of_different_lengths_belong_to_their_songs(turbo: Engine) -> None:
     songs = [SONG, Blueprint(caption="x", duration_seconds=10.0)]
-    settings = resolve_settings("turbo", denoise=0.5, has_start_latents=True).settings
+    settings = resolve(SamplerOptions(denoise=0.5), "turbo", has_start_latents=True).settings
     generator = torch.Generator().manual_seed(3)
     start_latents = [torch.randn(frames, 64, generator=generator) for frames in (300, 250)]
     together = turbo.render(songs, settings, [1, 2], start_latents=start_latents)
@@ -160,7 +159,7 @@ def test_start_latents_of_different_lengths_belong_to_their_songs(turbo: Engine)
 @torch.inference_mode()
 def test_progress_covers_all_lengths_and_its_exception_ends_the_run(turbo: Engine) -> None:
     songs = [SONG, Blueprint(caption="x", duration_seconds=10.0)]
-    settings = resolve_settings("turbo", steps=3).settings
+    settings = resolve(SamplerOptions(steps=3), "turbo").settings
     seen: list[tuple[int, int]] = []
     turbo.render(songs, settings, [1, 2], on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(step, 6) for step in range(1, 7)]
@@ -177,7 +176,7 @@ def test_progress_covers_all_lengths_and_its_exception_ends_the_run(turbo: Engin
 
 def test_memory_estimate_grows_with_what_runs_at_once(turbo: Engine) -> None:
     song = turbo.conditions(SONG)
-    config = turbo.dit.config
+    config = turbo.model.dit.network.config
     one = render_memory_bytes(config, [song], guided=False, dtype=torch.bfloat16)
     assert render_memory_bytes(config, [song], guided=True, dtype=torch.bfloat16) > one
     assert render_memory_bytes(config, [song, song], guided=False, dtype=torch.bfloat16) == 2 * one

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ace_core.audio.vae import choose_tile_frames, decode, decode_memory_bytes, encode
 from ace_core.models import oobleck
 from ace_core.models.oobleck import Oobleck, OobleckConfig, decoder_context_frames, encoder_context_frames
+from ace_core.render.vae import choose_tile_frames, decode_latents, decode_memory_bytes, encode_waveforms
+from ace_core.runtime import Runtime
 
-CPU = torch.device("cpu")
+CPU = Runtime()
 CONFIG = OobleckConfig(
     audio_channels=2,
     latent_channels=8,
@@ -44,7 +45,7 @@ def noise(*shape: int) -> Tensor:
 @torch.inference_mode()
 def test_tiled_decode_equals_untiled(vae: Oobleck, frames: int, tile: int | None) -> None:
     latents = noise(2, frames, 8)
-    tiled = decode(vae, latents, device=CPU, dtype=torch.float32, tile_frames=tile)
+    tiled = decode_latents(vae, latents, CPU, tile_frames=tile)
     assert tiled.shape == (2, 2, frames * 48)
     assert relative_error(tiled, vae.decode(latents)) <= 1e-5
 
@@ -53,7 +54,7 @@ def test_tiled_decode_equals_untiled(vae: Oobleck, frames: int, tile: int | None
 @torch.inference_mode()
 def test_tiled_encode_equals_untiled(vae: Oobleck, samples: int, tile: int) -> None:
     waveforms = noise(2, 2, samples)
-    tiled = encode(vae, waveforms, device=CPU, dtype=torch.float32, tile_frames=tile)
+    tiled = encode_waveforms(vae, waveforms, CPU, tile_frames=tile)
     assert tiled.shape == (2, samples // 48, 8)
     assert relative_error(tiled, vae.encode(waveforms)) <= 1e-5
 
@@ -106,14 +107,14 @@ def test_out_of_memory_halves_the_tile_and_then_says_what_to_do(vae: Oobleck) ->
 def test_progress_counts_frames_and_its_exception_ends_the_work(vae: Oobleck) -> None:
     seen: list[tuple[int, int]] = []
     latents = noise(2, 100, 8)
-    decode(vae, latents, device=CPU, dtype=torch.float32, tile_frames=64, on_progress=lambda *at: seen.append(at))
+    decode_latents(vae, latents, CPU, tile_frames=64, on_progress=lambda *at: seen.append(at))
     assert seen == [(64, 200), (100, 200), (164, 200), (200, 200)]
 
     def cancel(done: int, total: int) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        decode(vae, latents, device=CPU, dtype=torch.float32, tile_frames=64, on_progress=cancel)
+        decode_latents(vae, latents, CPU, tile_frames=64, on_progress=cancel)
 
 
 def test_tile_choice_follows_the_free_memory() -> None:
@@ -162,8 +163,8 @@ def test_memory_estimate_covers_a_tile_in_one_piece(vae: Oobleck, monkeypatch: p
 
 def test_no_graph_is_kept_where_gradients_are_on() -> None:
     vae = Oobleck(CONFIG, ops=nn)
-    latents = encode(vae, noise(1, 2, 480), device=CPU, dtype=torch.float32)
-    waveform = decode(vae, latents, device=CPU, dtype=torch.float32)
+    latents = encode_waveforms(vae, noise(1, 2, 480), CPU)
+    waveform = decode_latents(vae, latents, CPU)
     assert not latents.requires_grad
     assert not waveform.requires_grad
 
@@ -171,10 +172,10 @@ def test_no_graph_is_kept_where_gradients_are_on() -> None:
 def test_inputs_that_cannot_be_right_are_refused(vae: Oobleck) -> None:
     keywords: dict[str, Any] = {"device": CPU, "dtype": torch.float32}
     with pytest.raises(ValueError, match="got 47"):
-        encode(vae, torch.zeros(1, 2, 47), **keywords)
+        encode_waveforms(vae, torch.zeros(1, 2, 47), **keywords)
     with pytest.raises(ValueError, match=r"\[batch, 2, samples\], got \[1, 1, 480\]"):
-        encode(vae, torch.zeros(1, 1, 480), **keywords)
+        encode_waveforms(vae, torch.zeros(1, 1, 480), **keywords)
     with pytest.raises(ValueError, match=r"\[batch, frames, 8\], got \[1, 8, 100\]"):
-        decode(vae, torch.zeros(1, 8, 100), **keywords)
+        decode_latents(vae, torch.zeros(1, 8, 100), **keywords)
     with pytest.raises(ValueError, match="at least 1 latent frame, got 0"):
-        decode(vae, torch.zeros(1, 100, 8), tile_frames=0, **keywords)
+        decode_latents(vae, torch.zeros(1, 100, 8), tile_frames=0, **keywords)

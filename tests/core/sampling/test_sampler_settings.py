@@ -6,36 +6,41 @@ from typing import Any
 
 import pytest
 
+from ace_core.checkpoints.variants import Variant
+from ace_core.sampling.options import SamplerOptions, resolve
 from ace_core.sampling.schedules import timesteps
-from ace_core.sampling.settings import CheckpointKind, SamplerSettings, defaults_for, resolve_settings
+from ace_core.sampling.settings import SamplerSettings, defaults_for
 
 
 def test_zero_means_what_the_checkpoint_wants() -> None:
     assert defaults_for("turbo") == (8, 3.0, 1.0)
     assert defaults_for("base") == defaults_for("sft") == (50, 1.0, 7.0)
 
-    turbo = resolve_settings("turbo")
+    turbo = resolve(SamplerOptions(), "turbo")
     assert turbo.settings == SamplerSettings(timesteps(8, 3.0))
     assert turbo.summary == "8 steps, shift 3, euler, no guidance"
     assert turbo.notes == ()
 
-    base = resolve_settings("base")
+    base = resolve(SamplerOptions(), "base")
     assert base.settings == SamplerSettings(timesteps(50, 1.0), guidance_scale=7.0)
     assert base.summary == "50 steps, shift 1, euler, guidance 7 (apg)"
     assert base.notes == ()
 
 
 def test_wishes_are_kept() -> None:
-    settings, summary, notes = resolve_settings(
+    settings, summary, notes = resolve(
+        SamplerOptions(
+            steps=20,
+            guidance=4,
+            solver="heun",
+            guidance_method="adg",
+            guidance_start=0.2,
+            guidance_end=0.9,
+            denoise=0.5,
+            official_precision=True,
+        ),
         "sft",
-        steps=20,
-        guidance_scale=4,
-        solver="heun",
-        guidance_method="adg",
-        guidance_interval=(0.2, 0.9),
-        denoise=0.5,
         has_start_latents=True,
-        official_precision=True,
     )
     assert settings == SamplerSettings(timesteps(20, 1.0, 0.5), "heun", 4.0, "adg", (0.2, 0.9), True)
     assert summary == ("20 steps, shift 1, denoise 0.5, heun, guidance 4 (adg), for t 0.2 to 0.9, official precision")
@@ -43,7 +48,7 @@ def test_wishes_are_kept() -> None:
 
 
 def test_turbo_refuses_guidance_and_says_so() -> None:
-    settings, _, notes = resolve_settings("turbo", guidance_scale=7)
+    settings, _, notes = resolve(SamplerOptions(guidance=7), "turbo")
     assert settings.guidance_scale == 1
     assert not settings.uses_guidance
     assert len(notes) == 1
@@ -51,29 +56,30 @@ def test_turbo_refuses_guidance_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "wishes", "note"),
+    ("variant", "options", "note"),
     [
         ("turbo", {"steps": 21}, "more than 20"),
         ("turbo", {"shift": 2.5}, "not 2.5"),
         ("base", {"shift": 3.0}, "shift 3 is reported"),
-        ("base", {"guidance_interval": (0.0, 0.01)}, "guidance is never applied"),
+        ("base", {"guidance_end": 0.01}, "guidance is never applied"),
         ("base", {"has_start_latents": True}, "latents are not used"),
         ("base", {"steps": 8, "custom_timesteps": "0.9, 0.4"}, "steps and shift are not"),
     ],
 )
-def test_notes(kind: CheckpointKind, wishes: dict[str, Any], note: str) -> None:
-    _, _, notes = resolve_settings(kind, **wishes)
+def test_notes(variant: Variant, options: dict[str, Any], note: str) -> None:
+    has_start_latents = bool(options.pop("has_start_latents", False))
+    _, _, notes = resolve(SamplerOptions(**options), variant, has_start_latents=has_start_latents)
     assert len(notes) == 1
     assert note in notes[0]
 
 
-@pytest.mark.parametrize("wishes", [{"steps": 20}, {"shift": 1.0}, {"shift": 2.0}, {"guidance_scale": 1.0}])
+@pytest.mark.parametrize("wishes", [{"steps": 20}, {"shift": 1.0}, {"shift": 2.0}, {"guidance": 1.0}])
 def test_turbo_within_its_training_has_no_notes(wishes: dict[str, Any]) -> None:
-    assert resolve_settings("turbo", **wishes).notes == ()
+    assert resolve(SamplerOptions(**wishes), "turbo").notes == ()
 
 
 def test_custom_timesteps_replace_the_schedule() -> None:
-    settings, summary, notes = resolve_settings("turbo", custom_timesteps="0.97, 0.5", has_start_latents=True)
+    settings, summary, notes = resolve(SamplerOptions(custom_timesteps="0.97, 0.5"), "turbo", has_start_latents=True)
     assert settings.timesteps == (0.97, 0.5, 0.0)
     assert summary == "2 steps, custom time steps, euler, no guidance"
     assert notes == ()
@@ -97,7 +103,7 @@ def test_custom_timesteps_replace_the_schedule() -> None:
 )
 def test_wrong_wishes_are_errors(wishes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        resolve_settings("base", **wishes)
+        resolve(SamplerOptions(**wishes), "base")
 
 
 def test_guidance_interval_is_in_t_with_both_ends() -> None:

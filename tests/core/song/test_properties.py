@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ace_core.audio import waveform as audio
-from ace_core.render.prompts import caption_prompt, lyric_prompt, task_instruction
+from ace_core.render.prompts import caption_prompt, lyric_prompt
 from ace_core.song.blueprint import (
     AUTO_FIELDS,
     SONG_FIELDS,
@@ -36,6 +36,7 @@ from ace_core.song.fields import (
     normalize_time_signature,
 )
 from ace_core.song.languages import LANGUAGES
+from ace_core.tasks.instructions import task_instruction
 
 repeatable = settings(deadline=None, derandomize=True)
 

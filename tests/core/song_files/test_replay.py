@@ -10,7 +10,7 @@ import torch
 from ace_core.sampling.noise import Variation
 from ace_core.song_files.record import SongRecord, record_from_json, record_to_json
 from ace_core.song_files.replay import (
-    SamplerWishes,
+    SamplerOptions,
     codes_strength,
     latents_hash,
     replay_of,
@@ -18,7 +18,7 @@ from ace_core.song_files.replay import (
     what_differs,
 )
 
-WISHES = SamplerWishes(
+WISHES = SamplerOptions(
     steps=30,
     shift=1.7,
     guidance=4.5,
@@ -37,15 +37,15 @@ def record(seeds: dict[str, int] | None = None, **settings: object) -> SongRecor
 @pytest.mark.parametrize(
     ("kind", "wishes", "used"),
     [
-        ("turbo", SamplerWishes(), {"steps": 8, "shift": 3.0, "guidance": 1.0}),
-        ("turbo", SamplerWishes(guidance=5.0), {"steps": 8, "shift": 3.0, "guidance": 1.0}),
-        ("base", SamplerWishes(), {"steps": 50, "shift": 1.0, "guidance": 7.0}),
-        ("sft", SamplerWishes(steps=12), {"steps": 12, "shift": 1.0, "guidance": 7.0}),
+        ("turbo", SamplerOptions(), {"steps": 8, "shift": 3.0, "guidance": 1.0}),
+        ("turbo", SamplerOptions(guidance=5.0), {"steps": 8, "shift": 3.0, "guidance": 1.0}),
+        ("base", SamplerOptions(), {"steps": 50, "shift": 1.0, "guidance": 7.0}),
+        ("sft", SamplerOptions(steps=12), {"steps": 12, "shift": 1.0, "guidance": 7.0}),
         ("base", WISHES, {}),
-        ("turbo", SamplerWishes(steps=9, custom_timesteps="1, 0.3"), {"steps": 0, "shift": 0.0, "guidance": 1.0}),
+        ("turbo", SamplerOptions(steps=9, custom_timesteps="1, 0.3"), {"steps": 0, "shift": 0.0, "guidance": 1.0}),
     ],
 )
-def test_what_was_used_means_the_same_again(kind: str, wishes: SamplerWishes, used: dict[str, object]) -> None:
+def test_what_was_used_means_the_same_again(kind: str, wishes: SamplerOptions, used: dict[str, object]) -> None:
     resolved = wishes.resolve(kind, has_start_latents=False)
     recorded = wishes.as_used(kind, resolved)
     assert recorded == wishes._replace(**used)

@@ -15,27 +15,20 @@ from torch import Tensor
 
 from ace_core.audio.splicing import SampleSpan, splice
 from ace_core.audio.waveform import SAMPLE_RATE, SAMPLES_PER_FRAME, source_frames
-from ace_core.render.conditions import SongConditions, tokenize_song
-from ace_core.render.prompts import Task, caption_prompt
-from ace_core.sampling.settings import CheckpointKind
+from ace_core.checkpoints.variants import Variant
+from ace_core.render.conditions import SongConditions, SongPrompt, song_conditions, source_latents, tokenize
+from ace_core.render.prompts import caption_prompt
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.regions import Region
+from ace_core.stages.encode import encode_songs, encoded_summary
+from ace_core.stages.sources import source_waveforms, whole_frames
 from ace_core.tasks import extend as extending
+from ace_core.tasks.cover import cover_task
 from ace_core.tasks.extend import ExtendWindow, extend_task, extend_window
-from ace_core.tasks.song_task import (
-    BASE_TASKS,
-    FrameSpan,
-    SongTask,
-    check_task,
-    cover_task,
-    repaint_task,
-    source_latents,
-    source_waveforms,
-    task_conditions,
-    tokenize_task,
-    track_task,
-    whole_frames,
-)
+from ace_core.tasks.instructions import TaskName
+from ace_core.tasks.repaint import repaint_task
+from ace_core.tasks.song_task import BASE_TASKS, FrameSpan, SongTask, SourceHold, check_task, text_task
+from ace_core.tasks.stems import track_task
 
 repeatable = settings(deadline=None, derandomize=True)
 
@@ -50,12 +43,13 @@ WAVEFORM = torch.zeros(1).expand(2, SAMPLES)
 
 
 def conditions(task: SongTask) -> SongConditions:
-    return task_conditions(
-        PACKED,
+    return song_conditions(
         task,
+        SongPrompt((), ()),
+        PACKED,
         SILENCE,
         structure=STRUCTURE if task.follows_codes else None,
-        packed_without_source=PLAIN_PACKED if task.strength < 1 else None,
+        second_packed=PLAIN_PACKED if task.follow_share < 1 else None,
     )
 
 
@@ -119,14 +113,15 @@ def test_frames_hold_all_samples_of_a_source() -> None:
     assert [source_frames(samples) for samples in (48_000, 245_760, 245_761, 28_800_000)] == [128, 128, 129, 15_000]
 
 
-@pytest.mark.parametrize("task", get_args(Task))
-@pytest.mark.parametrize("kind", get_args(CheckpointKind))
-def test_stem_tasks_want_base_or_sft_weights(task: Task, kind: CheckpointKind) -> None:
-    if kind == "turbo" and task in ("extract", "lego", "complete"):
-        with pytest.raises(ValueError, match=f"{task} needs a base or sft checkpoint and my-turbo is turbo"):
-            check_task(task, kind, "my-turbo")
+@pytest.mark.parametrize("name", get_args(TaskName))
+@pytest.mark.parametrize("variant", get_args(Variant))
+def test_stem_tasks_want_base_or_sft_weights(name: TaskName, variant: Variant) -> None:
+    task = SongTask(name, SAMPLES, LATENTS)
+    if variant == "turbo" and name in ("extract", "lego", "complete"):
+        with pytest.raises(ValueError, match=f"{name} needs a base or sft checkpoint and my-turbo is turbo"):
+            check_task(task, SONG, variant, "my-turbo")
     else:
-        check_task(task, kind, "a model")
+        check_task(task, SONG, variant, "a model")
     assert BASE_TASKS == ("extract", "lego", "complete")
 
 
@@ -139,9 +134,9 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "structure": (
         lambda: cover_task(LATENTS, SAMPLES, structure="notes"),
-        "structure must be one of codes, latents, got 'notes'",
+        "structure must be one of codes, latents; got 'notes'",
     ),
-    "mode": (lambda: repaint((1, 2), mode="gentle"), "balanced, conservative, aggressive, got 'gentle'"),
+    "mode": (lambda: repaint((1, 2), mode="gentle"), "balanced, conservative, aggressive; got 'gentle'"),
     "repaint strength": (lambda: repaint((1, 2), strength=2), "repaint strength must be 0 to 1, got 2"),
     "no region": (lambda: repaint(), "no region to change"),
     "region behind the end": (lambda: repaint((12, 13)), "starts at 12 s and the audio ends at 11.98"),
@@ -181,20 +176,20 @@ def test_cover_follows_the_structure_and_latents_the_sound() -> None:
     assert torch.equal(sound.source, LATENTS)
     for song in (codes, sound):
         assert (song.mask == 1).all()
-        assert (song.sample_count, song.late, song.source_use) == (SAMPLES, None, None)
+        assert (song.samples, song.second, song.hold) == (SAMPLES, None, None)
 
 
 def test_a_weaker_cover_hears_silence_and_the_text_in_its_last_steps() -> None:
-    late = conditions(cover_task(LATENTS, SAMPLES, strength=0.4)).late
-    assert late.from_share == 0.4
-    assert late.packed is PLAIN_PACKED
-    assert torch.equal(late.source, SILENCE[0, :FRAMES])
+    second = conditions(cover_task(LATENTS, SAMPLES, strength=0.4)).second
+    assert second.switch_share == 0.4
+    assert second.packed is PLAIN_PACKED
+    assert torch.equal(second.source, SILENCE[0, :FRAMES])
 
 
 def test_a_remix_starts_from_the_sound_and_not_from_its_codes() -> None:
-    use = conditions(cover_task(LATENTS, SAMPLES, noise_strength=0.3)).source_use
-    assert (use.noise_strength, use.injected_share, use.crossfade_frames) == (0.3, 0, 0)
-    assert torch.equal(use.latents, LATENTS)
+    song = conditions(cover_task(LATENTS, SAMPLES, noise_strength=0.3))
+    assert song.hold == SourceHold(noise_strength=0.3, share=0, fade_frames=0)
+    assert torch.equal(song.clean, LATENTS)
 
 
 def test_repaint_silences_what_the_mask_generates() -> None:
@@ -202,15 +197,15 @@ def test_repaint_silences_what_the_mask_generates() -> None:
     assert song.mask.nonzero()[:, 0].tolist() == list(range(50, 100))
     assert torch.equal(song.source[50:100], SILENCE[0, 50:100])
     assert torch.equal(song.source[:50], LATENTS[:50]) and torch.equal(song.source[100:], LATENTS[100:])
-    assert torch.equal(song.source_use.latents, LATENTS)
+    assert torch.equal(song.clean, LATENTS)
 
 
 @pytest.mark.parametrize("task", ["extract", "lego", "complete"])
-def test_stem_tasks_hear_the_source_as_it_is(task: Task) -> None:
+def test_stem_tasks_hear_the_source_as_it_is(task: TaskName) -> None:
     song = conditions(track_task(task, LATENTS, SAMPLES, ["Backing Vocals"]))
     assert torch.equal(song.source, LATENTS)
     assert (song.mask == 1).all()
-    assert (song.late, song.source_use) == (None, None)
+    assert (song.second, song.hold) == (None, None)
 
 
 def test_lego_keeps_hearing_the_source_where_it_adds() -> None:
@@ -219,7 +214,7 @@ def test_lego_keeps_hearing_the_source_where_it_adds() -> None:
     song = conditions(task)
     assert torch.equal(song.source, LATENTS)
     assert song.mask.nonzero()[:, 0].tolist() == [*range(50, 100), *range(150, 175)]
-    assert (song.source_use, task.splice) == (None, None)
+    assert (song.hold, task.splice) == (None, None)
 
 
 @pytest.mark.parametrize("structure", ["codes", "latents"])
@@ -229,7 +224,7 @@ def test_short_sources_are_continued_with_the_first_frames_of_silence(structure:
     assert torch.equal(source_latents(task, SILENCE), expected)
     song = conditions(task)
     assert torch.equal(song.source, STRUCTURE[:128] if structure == "codes" else expected)
-    assert (len(song.mask), song.sample_count) == (128, 100 * SAMPLES_PER_FRAME - 5)
+    assert (len(song.mask), song.samples) == (128, 100 * SAMPLES_PER_FRAME - 5)
 
 
 @pytest.mark.parametrize(
@@ -245,8 +240,9 @@ def test_short_sources_are_continued_with_the_first_frames_of_silence(structure:
 def test_modes_are_the_published_numbers(options: Any, share: float, frames: int, fade: float) -> None:
     """But a splice never cuts, where the published one has no fade or none at all."""
     task = repaint((2, 4), **options)
-    assert task.injected_share == pytest.approx(share)
-    assert task.crossfade_frames == frames
+    hold = task.hold or SourceHold()
+    assert hold.share == pytest.approx(share)
+    assert hold.fade_frames == frames
     assert task.splice.fade_samples == round(fade * SAMPLE_RATE)
 
 
@@ -311,9 +307,9 @@ def test_lengths_are_exact_to_the_sample(samples: int, before: int, after: int) 
     assert sum(end - start for start, end in window.new) == before + after
 
     task = task_of(window)
-    assert task.sample_count == before + samples + after
+    assert task.samples == before + samples + after
     assert task.splice.original.shape == window.original.shape
-    generated = torch.zeros(len(task.latents), dtype=torch.bool)
+    generated = torch.zeros(len(task.source), dtype=torch.bool)
     for start, end in task.regions:
         generated[start:end] = True
     assert_every_new_sample_is_generated(generated, window)
@@ -322,8 +318,8 @@ def test_lengths_are_exact_to_the_sample(samples: int, before: int, after: int) 
 def test_zeros_are_never_a_source() -> None:
     window = window_of(100_000, before_seconds=1.01, after_seconds=2.0)
     task = task_of(window)
-    song = task_conditions(PACKED, task, SILENCE)
-    kept = song.mask[: len(task.latents)] == 0
+    song = conditions(task)
+    kept = song.mask[: len(task.source)] == 0
     samples = whole_frames(window.waveform)[0].view(-1, SAMPLES_PER_FRAME)
     assert (samples[kept] != 0).all()
     assert torch.equal(song.source[song.mask == 1], SILENCE[0, : len(song.mask)][song.mask == 1])
@@ -340,7 +336,7 @@ def test_beyond_600_s_a_window_hears_the_end_that_is_extended(monkeypatch: pytes
     assert (before.start, before.end, before.new) == (0, 480_000, (SampleSpan(0, 216_000),))
     for window in (after, before):
         task = task_of(window)
-        assert task.sample_count == window.waveform.shape[1] == 480_000
+        assert task.samples == window.waveform.shape[1] == 480_000
         assert task.splice.original.shape[1] == total
         assert (task.splice.window_start, task.splice.generated) == (window.start, window.new)
 
@@ -355,7 +351,7 @@ def test_songs_grow_beyond_600_s_window_by_window(monkeypatch: pytest.MonkeyPatc
         for options in ({"after_seconds": after}, {"before_seconds": before}):
             window = extend_window(song, **options)
             task = task_of(window)
-            result = splice(torch.full((2, task.sample_count), turn / 10), task.splice)
+            result = splice(torch.full((2, task.samples), turn / 10), task.splice)
             start = round(options.get("before_seconds", 0) * SAMPLE_RATE)
             assert result.shape[1] == song.shape[1] + round(sum(options.values()) * SAMPLE_RATE)
             fade = task.splice.fade_samples
@@ -423,32 +419,35 @@ def assert_every_new_sample_is_generated(generated: Tensor, window: ExtendWindow
     ],
 )
 def test_a_task_writes_its_instruction_and_its_sources_length(turbo: Engine, task: SongTask, instruction: str) -> None:
-    prompt = tokenize_task(turbo.tokenizer, SONG, task)
+    tokenizer = turbo.text_encoder.tokenizer
+    prompt = tokenize(tokenizer, SONG, task)
     expected = caption_prompt(SONG, instruction, duration_seconds=11.99)
     assert "duration: 11 seconds" in expected
-    assert list(prompt.caption_ids) == turbo.tokenizer.encode_prompt(expected)
-    assert prompt.lyric_ids == tokenize_song(turbo.tokenizer, SONG).lyric_ids
+    assert list(prompt.caption_ids) == tokenizer.encode_prompt(expected)
+    assert prompt.lyric_ids == tokenize(tokenizer, SONG, text_task(SONG)).lyric_ids
 
 
 def test_without_the_source_it_is_the_prompt_of_text_to_music(turbo: Engine) -> None:
     task = cover_task(LATENTS, FRAMES * SAMPLES_PER_FRAME, strength=0.5)
-    plain = tokenize_task(turbo.tokenizer, SONG, task, follow_source=False)
-    assert plain == tokenize_song(turbo.tokenizer, SONG)
+    tokenizer = turbo.text_encoder.tokenizer
+    assert tokenize(tokenizer, SONG, task, following=False) == tokenize(tokenizer, SONG, text_task(SONG))
 
 
 def test_the_source_decides_the_length_and_says_so(turbo: Engine) -> None:
-    task = cover_task(LATENTS, 11 * SAMPLE_RATE)
-    assert tokenize_task(turbo.tokenizer, SONG, task).note == (
-        "the source decides the length, 11 s, not the blueprint's 12 s"
-    )
-    for blueprint in (Blueprint(caption="x"), Blueprint(caption="x", duration_seconds=11.05)):
-        assert tokenize_task(turbo.tokenizer, blueprint, task).note is None
+    def lines(plan: Blueprint) -> list[str]:
+        task = cover_task(LATENTS, 11 * SAMPLE_RATE, structure="latents")
+        (song,) = encode_songs(turbo.networks, turbo.model, turbo.text_encoder, [plan], tasks=[task]).songs
+        return encoded_summary(song)
+
+    assert lines(SONG)[1:] == ["the source decides the length, 11 s, not the blueprint's 12 s"]
+    for plan in (Blueprint(caption="x"), Blueprint(caption="x", duration_seconds=11.05)):
+        assert lines(plan)[1:] == []
 
 
-def test_audio_codes_that_would_not_be_used_are_refused(turbo: Engine) -> None:
-    blueprint = Blueprint(caption="x", audio_codes=(1, 2, 3))
-    with pytest.raises(ValueError, match="has 3 audio codes and a task is connected"):
-        tokenize_task(turbo.tokenizer, blueprint, cover_task(LATENTS, SAMPLES))
+def test_audio_codes_that_would_not_be_used_are_refused() -> None:
+    plan = Blueprint(caption="x", audio_codes=(1, 2, 3))
+    with pytest.raises(ValueError, match="has 3 audio codes and the task cover takes its source from audio"):
+        check_task(cover_task(LATENTS, SAMPLES), plan, "turbo", "a model")
 
 
 def test_errors_and_logs_show_a_task_in_a_few_words() -> None:

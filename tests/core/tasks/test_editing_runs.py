@@ -19,26 +19,23 @@ from torch import Tensor
 from ace_core.audio.reference import reference_windows
 from ace_core.audio.splicing import splice
 from ace_core.audio.waveform import SAMPLE_RATE
-from ace_core.render.conditions import LateConditions, SongConditions, SourceUse
+from ace_core.render.conditions import SecondConditions, SongConditions, SongPrompt, song_conditions
 from ace_core.render.runs import render_latents
 from ace_core.sampling.noise import Variation, initial_noise
-from ace_core.sampling.settings import SamplerSettings, resolve_settings
+from ace_core.sampling.options import SamplerOptions, resolve
+from ace_core.sampling.settings import SamplerSettings
 from ace_core.sampling.solvers import Solver
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.regions import Region
+from ace_core.stages.sources import source_waveforms, whole_frames
+from ace_core.tasks.cover import cover_task
 from ace_core.tasks.extend import extend_task, extend_window
-from ace_core.tasks.song_task import (
-    SongTask,
-    cover_task,
-    repaint_task,
-    source_waveforms,
-    task_conditions,
-    track_task,
-    whole_frames,
-)
+from ace_core.tasks.repaint import repaint_task
+from ace_core.tasks.song_task import SongTask, SourceHold
+from ace_core.tasks.stems import track_task
 
-TURBO = resolve_settings("turbo").settings
-BASE = resolve_settings("base", steps=6, guidance_scale=5.0).settings
+TURBO = resolve(SamplerOptions(), "turbo").settings
+BASE = resolve(SamplerOptions(steps=6, guidance=5.0), "base").settings
 SOLVERS = get_args(Solver)
 
 
@@ -56,13 +53,13 @@ SAMPLES, FRAMES = WAVEFORM.shape[1], len(LATENTS)
 def render(
     engine: Engine, songs: Sequence[SongConditions], settings: SamplerSettings, seeds: Sequence[int], **options: Any
 ) -> list[Tensor]:
-    return render_latents(engine.dit, songs, settings, seeds, device=CPU, dtype=torch.float32, **options)
+    return render_latents(engine.model.dit.network, songs, settings, seeds, CPU, **options)
 
 
 def render_task(
     engine: Engine, task: SongTask, settings: SamplerSettings = TURBO, seed: int = 5, references: Sequence[Tensor] = ()
 ) -> Tensor:
-    return render(engine, [engine.task_conditions(SONG, task, references)], settings, [seed])[0]
+    return render(engine, [engine.conditions(SONG, task, references=references)], settings, [seed])[0]
 
 
 PEER_TASKS: dict[str, tuple[SongTask, dict[str, Any]]] = {
@@ -146,7 +143,7 @@ def test_several_references_are_packed_in_their_order_between_lyrics_and_text(tu
     first, second = (stand_in_encode(reference_windows(recording(30, seed))) for seed in (1, 2))
     task = cover_task(LATENTS, SAMPLES)
     none, one, two, swapped = (
-        turbo.task_conditions(SONG, task, references).packed
+        turbo.conditions(SONG, task, references=references).packed
         for references in ([], [first], [first, second], [second, first])
     )
     assert one.shape == none.shape
@@ -191,7 +188,7 @@ class RecordingDit:
     def render(
         self, songs: Sequence[SongConditions], settings: SamplerSettings, seeds: Sequence[int], **options: Any
     ) -> list[Tensor]:
-        return render_latents(self, songs, settings, seeds, device=CPU, dtype=torch.float32, **options)
+        return render_latents(self, songs, settings, seeds, CPU, **options)
 
 
 SILENCE = torch.randn(1, 400, 64, generator=torch.Generator().manual_seed(3))
@@ -200,12 +197,13 @@ PACKED, PLAIN_PACKED = torch.full((5, 8), 0.2), torch.full((4, 8), -0.2)
 
 
 def recorded_conditions(task: SongTask) -> SongConditions:
-    return task_conditions(
-        PACKED,
+    return song_conditions(
         task,
+        SongPrompt((), ()),
+        PACKED,
         SILENCE,
         structure=STRUCTURE if task.follows_codes else None,
-        packed_without_source=PLAIN_PACKED if task.strength < 1 else None,
+        second_packed=PLAIN_PACKED if task.follow_share < 1 else None,
     )
 
 
@@ -263,9 +261,9 @@ def test_the_source_is_held_after_each_of_the_first_steps(
     solver: Solver, mode: str, strength: float, held: int
 ) -> None:
     """But never the last: what the model made of its held surroundings fades into the source instead."""
-    settings = resolve_settings("turbo", solver=solver).settings
+    settings = resolve(SamplerOptions(solver=solver), "turbo").settings
     task = repaint_task(LATENTS, WAVEFORM, [Region(3, 5), Region(8, 9)], mode=mode, strength=strength)
-    song = recorded_conditions(task._replace(crossfade_frames=0))
+    song = recorded_conditions(task._replace(fade_frames=0))
     dit = RecordingDit()
     first_calls = [0]
     result = dit.render([song], settings, [7], on_progress=lambda *_: first_calls.append(len(dit.calls)))[0]
@@ -286,9 +284,11 @@ def test_the_source_is_held_after_each_of_the_first_steps(
 
 
 def test_the_result_turns_into_the_source_frame_by_frame() -> None:
-    def rendered(mask: Tensor, crossfade_frames: int) -> Tensor:
-        use = SourceUse(LATENTS, 0.0, 0.0, crossfade_frames)
-        return RecordingDit().render([SongConditions(PACKED, LATENTS, mask, SAMPLES, None, use)], TURBO, [7])[0]
+    def rendered(mask: Tensor, fade_frames: int) -> Tensor:
+        hold = SourceHold(fade_frames=fade_frames)
+        return RecordingDit().render([SongConditions(PACKED, LATENTS, mask, SAMPLES, LATENTS, hold=hold)], TURBO, [7])[
+            0
+        ]
 
     mask = torch.zeros(FRAMES)
     mask[2:4] = mask[20:25] = mask[31:40] = mask[290:] = 1
@@ -308,7 +308,7 @@ def test_the_result_turns_into_the_source_frame_by_frame() -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 @torch.inference_mode()
 def test_a_variation_lies_between_two_songs(turbo: Engine, solver: Solver) -> None:
-    settings = resolve_settings("turbo", solver=solver).settings
+    settings = resolve(SamplerOptions(solver=solver), "turbo").settings
     songs = [turbo.conditions(SONG), turbo.conditions(Blueprint(caption="jazz", duration_seconds=10.0))]
 
     def retake(strength: float) -> list[Tensor]:
@@ -349,9 +349,9 @@ def test_cover_strength_ends_in_text_to_music_and_the_pure_cover(turbo: Engine, 
     nothing = render_task(engine, cover_task(latents, 12 * SAMPLE_RATE, strength=0.0), settings)
     assert torch.equal(nothing, engine.render([SONG], settings, [5])[0])
     pure = render_task(engine, cover_task(latents, 12 * SAMPLE_RATE), settings)
-    song = engine.task_conditions(SONG, cover_task(latents, 12 * SAMPLE_RATE))
-    late = LateConditions(torch.zeros(3, 64), torch.zeros(300, 64), 1.0)
-    assert torch.equal(render(engine, [song._replace(late=late)], settings, [5])[0], pure)
+    song = engine.conditions(SONG, cover_task(latents, 12 * SAMPLE_RATE))
+    second = SecondConditions(torch.zeros(3, 64), torch.zeros(300, 64), 1.0)
+    assert torch.equal(render(engine, [song._replace(second=second)], settings, [5])[0], pure)
     assert cosine(nothing, pure) < 0.999
 
 
@@ -396,7 +396,7 @@ def test_every_option_of_extend_is_heard(turbo: Engine, options: dict[str, float
     def song(**options: float) -> Tensor:
         window = extend_window(waveform, **options)
         task = extend_task(stand_in_encode(whole_frames(window.waveform)), window)
-        return render(turbo, [turbo.task_conditions(SONG, task)], TURBO, [5])[0]
+        return render(turbo, [turbo.conditions(SONG, task)], TURBO, [5])[0]
 
     plain, changed = song(after_seconds=2), song(**{"after_seconds": 2} | options)
     assert plain.shape == (1050, 64)
@@ -425,10 +425,9 @@ def mixed_tasks() -> list[SongTask | Blueprint]:
 @pytest.mark.parametrize("solver", SOLVERS)
 @torch.inference_mode()
 def test_item_of_a_mixed_batch_equals_the_item_alone(base: Engine, solver: Solver) -> None:
-    settings = resolve_settings("base", steps=5, guidance_scale=5.0, solver=solver).settings
+    settings = resolve(SamplerOptions(steps=5, guidance=5.0, solver=solver), "base").settings
     songs = [
-        base.conditions(task) if isinstance(task, Blueprint) else base.task_conditions(SONG, task)
-        for task in mixed_tasks()
+        base.conditions(task) if isinstance(task, Blueprint) else base.conditions(SONG, task) for task in mixed_tasks()
     ]
     seeds = list(range(40, 40 + len(songs)))
     others = tuple(range(90, 90 + len(songs)))

@@ -17,10 +17,12 @@ from torchaudio.functional import resample
 
 from ace_core.audio.splicing import splice
 from ace_core.audio.waveform import LATENT_FRAME_RATE, SAMPLE_RATE
+from ace_core.render.conditions import SongPrompt, song_conditions
 from ace_core.render.runs import render_latents
-from ace_core.sampling.settings import resolve_settings
+from ace_core.runtime import Runtime
+from ace_core.sampling.options import SamplerOptions, resolve
 from ace_core.song.regions import Region
-from ace_core.tasks.song_task import repaint_task, task_conditions
+from ace_core.tasks.repaint import repaint_task
 
 SECONDS = 12
 CODED_RATE = 64 * LATENT_FRAME_RATE  # a latent frame holds 64 samples of one channel
@@ -86,10 +88,10 @@ def test_a_repainted_tone_has_no_click_and_a_cut_would(phase: int, mode: str, st
     assert (decode(latents) - original)[:, 2400:-2400].abs().max() < 0.01
 
     task = repaint_task(latents, original, [REGION], mode=mode, strength=strength)
-    song = task_conditions(torch.zeros(1, 8), task, SILENCE)
+    song = song_conditions(task, SongPrompt((), ()), torch.zeros(1, 8), SILENCE)
     dit = LeadingDit(encode(tone(math.radians(phase))))
-    settings = resolve_settings("turbo").settings
-    rendered = render_latents(dit, [song], settings, [1], device=torch.device("cpu"), dtype=torch.float32)[0]
+    settings = resolve(SamplerOptions(), "turbo").settings
+    rendered = render_latents(dit, [song], settings, [1], Runtime())[0]
     window = decode(rendered)
     result = splice(window, task.splice)
     assert torch.equal(result[:, EDGES[0] : EDGES[1]], window[:, EDGES[0] : EDGES[1]])

@@ -16,18 +16,18 @@ from ace_core.lora.formats import inspect_adapter, load_adapter
 from ace_core.lora.saving import save_adapter
 from ace_core.models.dit import DiT
 from ace_core.training.adapted_copy import (
-    AdapterKind,
     AdapterSettings,
+    TrainedKind,
     adapted_layers,
     adapter_parameters,
-    build_tree,
-    lend_weights,
-    take_weights_back,
+    attach_weights,
+    build_copy,
+    detach_weights,
     trained_adapters,
 )
 from ace_core.training.adapted_layers import SeededDropout, seed_dropout
 
-KINDS: tuple[AdapterKind, ...] = ("lora", "dora", "lokr")
+KINDS: tuple[TrainedKind, ...] = ("lora", "dora", "lokr")
 
 
 def velocity(dit: DiT, guided: bool = False) -> Tensor:
@@ -40,16 +40,16 @@ def velocity(dit: DiT, guided: bool = False) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_tree_holds_the_shared_tensors_and_leaves_them_alone(dit: DiT, kind: AdapterKind) -> None:
+def test_the_tree_holds_the_shared_tensors_and_leaves_them_alone(dit: DiT, kind: TrainedKind) -> None:
     before, names, state = weights_hash(dit), [name for name, _ in dit.named_modules()], torch.get_rng_state()
-    tree = build_tree(dit, AdapterSettings(kind, 4, 8.0), 0)
-    lend_weights(tree, dit, CPU, torch.float32)
+    tree = build_copy(dit, AdapterSettings(kind, 4, 8.0), 0)
+    attach_weights(tree, dit, CPU, torch.float32)
     storages = {parameter.data_ptr() for parameter in dit.parameters()}
     frozen = [parameter for parameter in tree.parameters() if not parameter.requires_grad]
     assert {parameter.data_ptr() for parameter in frozen} == storages
     assert not {id(parameter) for parameter in frozen} & {id(parameter) for parameter in dit.parameters()}
     assert torch.equal(torch.get_rng_state(), state)
-    take_weights_back(tree)
+    detach_weights(tree)
     assert {parameter.device.type for parameter in tree.parameters() if not parameter.requires_grad} == {"meta"}
     assert {parameter.device.type for parameter in adapter_parameters(tree).values()} == {"cpu"}
     assert [name for name, _ in dit.named_modules()] == names
@@ -57,22 +57,22 @@ def test_the_tree_holds_the_shared_tensors_and_leaves_them_alone(dit: DiT, kind:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fresh_adapter_changes_nothing(dit: DiT, kind: AdapterKind) -> None:
-    tree = build_tree(dit, AdapterSettings(kind, 4, 8.0), 0)
-    lend_weights(tree, dit, CPU, torch.float32)
+def test_a_fresh_adapter_changes_nothing(dit: DiT, kind: TrainedKind) -> None:
+    tree = build_copy(dit, AdapterSettings(kind, 4, 8.0), 0)
+    attach_weights(tree, dit, CPU, torch.float32)
     assert (velocity(tree.eval()) - velocity(dit)).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_initial_values_are_those_of_peft(dit: DiT, kind: AdapterKind) -> None:
+def test_initial_values_are_those_of_peft(dit: DiT, kind: TrainedKind) -> None:
     """Zero where peft's are zero; elsewhere uniform with the same bound; magnitudes the norms of the base."""
     torch.manual_seed(0)
     targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
     config = LoKrConfig(r=4, alpha=8, target_modules=targets) if kind == "lokr" else None
     config = config or LoraConfig(r=4, lora_alpha=8, target_modules=targets, use_dora=kind == "dora")
     peer = inject_adapter_in_model(config, copy.deepcopy(dit))
-    tree = build_tree(dit, AdapterSettings(kind, 4, 8.0), 0)
-    lend_weights(tree, dit, CPU, torch.float32)
+    tree = build_copy(dit, AdapterSettings(kind, 4, 8.0), 0)
+    attach_weights(tree, dit, CPU, torch.float32)
     ours, theirs = adapter_parameters(tree), adapter_parameters(peer)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
@@ -86,14 +86,14 @@ def test_initial_values_are_those_of_peft(dit: DiT, kind: AdapterKind) -> None:
 
 def test_attention_can_be_chosen(dit: DiT) -> None:
     for attention, count in (("self", 16), ("cross", 16), ("both", 32)):
-        tree = build_tree(dit, AdapterSettings("lora", 4, 8.0, attention=attention), 0)
+        tree = build_copy(dit, AdapterSettings("lora", 4, 8.0, attention=attention), 0)
         names = [name for name, _ in adapted_layers(tree)]
         assert len(names) == count
         assert attention == "both" or all(f".{attention}_attn." in name for name in names)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_layers_compute_what_pefts_own_do_with_the_same_gradients(xl: DiT, kind: AdapterKind) -> None:
+def test_layers_compute_what_pefts_own_do_with_the_same_gradients(xl: DiT, kind: TrainedKind) -> None:
     tree = random_tree(xl, kind)
     generator = torch.Generator().manual_seed(2)
     for name, layer in adapted_layers(tree):
@@ -110,7 +110,7 @@ def test_layers_compute_what_pefts_own_do_with_the_same_gradients(xl: DiT, kind:
 @pytest.mark.parametrize("size", ["dit", "xl"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_exported_is_what_the_tree_computes(
-    request: pytest.FixtureRequest, size: str, kind: AdapterKind
+    request: pytest.FixtureRequest, size: str, kind: TrainedKind
 ) -> None:
     dit: DiT = request.getfixturevalue(size)
     tree = random_tree(dit, kind)
@@ -129,7 +129,7 @@ def test_what_is_exported_is_what_the_tree_computes(
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora"])
-def test_a_saved_adapter_is_the_same_for_our_loader_and_for_peft(tmp_path: Path, dit: DiT, kind: AdapterKind) -> None:
+def test_a_saved_adapter_is_the_same_for_our_loader_and_for_peft(tmp_path: Path, dit: DiT, kind: TrainedKind) -> None:
     adapters = trained_adapters(random_tree(dit, kind))
     path = save_adapter(
         tmp_path / "style", adapters, "peft", base_model="acestep-v15-turbo", metadata={}, dtype=torch.float32
@@ -150,8 +150,8 @@ def test_weights_moved_in_inference_mode_can_be_trained_on(dit: DiT) -> None:
         for parameter in moved.parameters():
             parameter.data = parameter.data.clone()
         host_like = [parameter for parameter in moved.parameters() if parameter.is_inference()]
-        tree = build_tree(moved, AdapterSettings("dora", 4, 8.0, dropout=0.0), 0)
-        lend_weights(tree, moved, CPU, torch.float32)
+        tree = build_copy(moved, AdapterSettings("dora", 4, 8.0, dropout=0.0), 0)
+        attach_weights(tree, moved, CPU, torch.float32)
     assert host_like
     for _, layer in adapted_layers(tree):
         layer(torch.randn(3, layer.base_layer.in_features, requires_grad=True)).sum().backward()
@@ -163,8 +163,8 @@ def test_float8_weights_are_converted(dit: DiT) -> None:
     for parameter in stored.layers.parameters():
         if parameter.ndim == 2:
             parameter.data = parameter.data.to(torch.float8_e4m3fn)
-    tree = build_tree(stored, AdapterSettings("lora", 4, 8.0), 0)
-    lend_weights(tree, stored, CPU, torch.float32)
+    tree = build_copy(stored, AdapterSettings("lora", 4, 8.0), 0)
+    attach_weights(tree, stored, CPU, torch.float32)
     assert {parameter.dtype for parameter in tree.parameters()} == {torch.float32}
     assert velocity(tree.eval()).isfinite().all()
 

@@ -11,11 +11,11 @@ from networks import PEER_NAMES, diffusers_dit
 from peft import LoKrConfig, LoraConfig, inject_adapter_in_model
 from torch.nn import functional as F
 from training_data import random_sample
-from training_runs import CPU, random_tree
+from training_runs import random_tree
 
 from ace_core.models.dit import DiT
-from ace_core.models.layers import scaled_dot_product_attention
-from ace_core.training.adapted_copy import AdapterKind, adapter_parameters
+from ace_core.runtime import Runtime
+from ace_core.training.adapted_copy import TrainedKind, adapter_parameters
 from ace_core.training.batches import Example
 from ace_core.training.velocity import batch_losses
 
@@ -23,7 +23,7 @@ FRAMES = 333  # odd, and long enough for windows
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
-def peer_of(dit: DiT, kind: AdapterKind, tree: DiT) -> AceStepTransformer1DModel:
+def peer_of(dit: DiT, kind: TrainedKind, tree: DiT) -> AceStepTransformer1DModel:
     """diffusers' transformer with the weights of `dit` and the adapters of `tree`."""
     peer = copy.deepcopy(diffusers_dit(dit))
     if kind == "lokr":
@@ -46,7 +46,7 @@ def peer_name(name: str) -> str:
 @pytest.mark.parametrize("kind", ["lora", "dora", "lokr"])
 @pytest.mark.parametrize("size", ["dit", "xl"])
 def test_loss_and_gradients_are_those_of_peft_over_diffusers(
-    request: pytest.FixtureRequest, size: str, kind: AdapterKind, recompute: bool
+    request: pytest.FixtureRequest, size: str, kind: TrainedKind, recompute: bool
 ) -> None:
     dit: DiT = request.getfixturevalue(size)
     tree = random_tree(dit, kind).train()
@@ -56,9 +56,7 @@ def test_loss_and_gradients_are_those_of_peft_over_diffusers(
     (loss,) = batch_losses(
         tree,
         [example],
-        device=CPU,
-        dtype=torch.float32,
-        attention=scaled_dot_product_attention,
+        runtime=Runtime(),
         recompute=recompute,
         check=lambda: None,
     )
@@ -89,9 +87,7 @@ def test_a_dropped_condition_is_the_null_condition(dit: DiT) -> None:
         batch_losses(
             tree,
             [Example(sample.latents, sample.source, sample.source, packed, 0.5)],
-            device=CPU,
-            dtype=torch.float32,
-            attention=scaled_dot_product_attention,
+            runtime=Runtime(),
             recompute=False,
             check=lambda: None,
         ).item()

@@ -17,15 +17,15 @@ from networks import random_weights
 from tiny_checkpoints import dit_config
 from torch import Tensor, nn
 from training_data import random_sample, write_data
-from training_runs import CPU, run, short_task
+from training_runs import run, short_task
 
 from ace_core.dataset.samples import TrainingSample
 from ace_core.lora.adapters import weight_change
 from ace_core.models.dit import DiT
-from ace_core.models.layers import scaled_dot_product_attention
 from ace_core.render.conditions import SongConditions
 from ace_core.render.runs import render_latents
-from ace_core.sampling.settings import resolve_settings
+from ace_core.runtime import Runtime
+from ace_core.sampling.options import SamplerOptions, resolve
 from ace_core.training.adapted_copy import AdapterSettings
 from ace_core.training.batches import Example
 from ace_core.training.hyperparameters import TrainingSettings
@@ -99,9 +99,7 @@ def held_out_loss(dit: DiT) -> float:
                 batch_losses(
                     dit,
                     examples,
-                    device=CPU,
-                    dtype=torch.float32,
-                    attention=scaled_dot_product_attention,
+                    runtime=Runtime(),
                     recompute=False,
                     check=lambda: None,
                 )
@@ -112,12 +110,10 @@ def held_out_loss(dit: DiT) -> float:
 def likeness(dit: DiT) -> float:
     """Cosine of what is rendered, on average over time and four songs, and the tone."""
     songs = [
-        SongConditions(sample.packed, sample.source, torch.ones(FRAMES), FRAMES * 1920)
+        SongConditions(sample.packed, sample.source, torch.ones(FRAMES), FRAMES * 1920, sample.source)
         for sample in (clip(seed) for seed in range(200, 204))
     ]
-    latents = render_latents(
-        dit, songs, resolve_settings("turbo").settings, [1, 2, 3, 4], device=CPU, dtype=torch.float32
-    )
+    latents = render_latents(dit, songs, resolve(SamplerOptions(), "turbo").settings, [1, 2, 3, 4], Runtime())
     mean: Tensor = torch.stack(latents).mean(dim=(0, 1))
     return torch.nn.functional.cosine_similarity(mean, TONE, dim=0).item()
 

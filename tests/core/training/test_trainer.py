@@ -30,7 +30,7 @@ from training_runs import (
 from ace_core.dataset.samples import Manifest
 from ace_core.models.dit import DiT
 from ace_core.training import trainer
-from ace_core.training.adapted_copy import AdapterKind
+from ace_core.training.adapted_copy import TrainedKind
 from ace_core.training.messages import StepMessages
 from ace_core.training.run_state import load_state, save_state
 from ace_core.training.trainer import StepReport
@@ -54,7 +54,7 @@ def manifest(tmp_path: Path) -> Manifest:
 )
 @pytest.mark.parametrize("calls", [1, 70])
 def test_a_stopped_run_ends_with_the_same_weights(
-    tmp_path: Path, dit: DiT, manifest: Manifest, kind: AdapterKind, optimizer: str, average: float, calls: int
+    tmp_path: Path, dit: DiT, manifest: Manifest, kind: TrainedKind, optimizer: str, average: float, calls: int
 ) -> None:
     rate = 1.0 if optimizer == "prodigy" else 1e-2
     settings = short_settings(kind, optimizer=optimizer, average=average, learning_rate=rate)
@@ -110,14 +110,14 @@ def test_nothing_of_the_shared_network_changes_and_the_tree_is_freed(
     tmp_path: Path, dit: DiT, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trees = []
-    build = trainer.build_tree
+    build = trainer.build_copy
 
     def remembered(*arguments: object, **keywords: object) -> DiT:
         tree = build(*arguments, **keywords)  # type: ignore[arg-type]
         trees.append(weakref.ref(tree))
         return tree
 
-    monkeypatch.setattr(trainer, "build_tree", remembered)
+    monkeypatch.setattr(trainer, "build_copy", remembered)
     before, addresses = weights_hash(dit), [parameter.data_ptr() for parameter in dit.parameters()]
     state = torch.get_rng_state()
     run(dit, short_task(tmp_path / "data", manifest), tmp_path / "state.safetensors")

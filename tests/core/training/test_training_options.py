@@ -16,14 +16,14 @@ from training_runs import CPU, short_settings
 
 from ace_core.dataset.samples import Manifest
 from ace_core.models.dit import DiT, DiTConfig
-from ace_core.models.layers import scaled_dot_product_attention
-from ace_core.training.adapted_copy import AdapterKind, AdapterSettings, build_tree, lend_weights
+from ace_core.runtime import Runtime
+from ace_core.training.adapted_copy import AdapterSettings, TrainedKind, attach_weights, build_copy
 from ace_core.training.adapted_layers import seed_dropout
 from ace_core.training.batches import Example
 from ace_core.training.hyperparameters import TrainingSettings, auto_preset
 from ace_core.training.memory import GIB, adapter_numbers, estimate_memory, kept_numbers
 from ace_core.training.optimizers import is_available, make_optimizer
-from ace_core.training.training_options import Plan, Wishes, plan_training
+from ace_core.training.training_options import TrainingOptions, TrainingPlan, plan_training
 from ace_core.training.velocity import batch_losses
 
 PUBLISHED_2B = DiTConfig(2048, 6144, 24, 16, 8, 128, 2048, 192, 64, 2, 128, 1e6, 1e-6)
@@ -38,12 +38,12 @@ def manifest(tmp_path: Path) -> Manifest:
 
 def plan(
     dit: DiT, folder: Path, manifest: Manifest, *, kind: Any = "turbo", gigabytes: float = 64, **wishes: Any
-) -> Plan:
+) -> TrainingPlan:
     return plan_training(
         dit,
         folder,
         manifest,
-        Wishes(**wishes),
+        TrainingOptions(**wishes),
         base_model=BASE_MODEL,
         kind=kind,
         device=CPU,
@@ -178,7 +178,7 @@ def test_xl_does_not_fit_into_8_gb(tmp_path: Path, manifest: Manifest) -> None:
             dit,
             tmp_path,
             manifest,
-            Wishes(preset="8 GB"),
+            TrainingOptions(preset="8 GB"),
             base_model=BASE_MODEL,
             kind="turbo",
             device=CPU,
@@ -202,9 +202,7 @@ def kept_by_pytorch(tree: DiT, example: Example, *, recompute: bool) -> int:
         losses = batch_losses(
             tree,
             [example],
-            device=CPU,
-            dtype=torch.float32,
-            attention=scaled_dot_product_attention,
+            runtime=Runtime(),
             recompute=recompute,
             check=lambda: None,
         )
@@ -214,14 +212,14 @@ def kept_by_pytorch(tree: DiT, example: Example, *, recompute: bool) -> int:
 
 @pytest.mark.parametrize("kind", ["lora", "dora", "lokr"])
 @pytest.mark.parametrize("size", ["2b", "xl"])
-def test_the_estimate_is_what_pytorch_keeps(size: Any, kind: AdapterKind) -> None:
+def test_the_estimate_is_what_pytorch_keeps(size: Any, kind: TrainedKind) -> None:
     """With recomputation one layer more than what waits between the passes."""
     frames, tokens = 800, 30
     for layers in (2, 4):
         config = replace(dit_config(size), num_layers=layers)
         dit = random_weights(DiT(config, ops=nn, device="meta"), seed=0)
-        tree = build_tree(dit, AdapterSettings(kind, 4, 8.0), 0).train()
-        lend_weights(tree, dit, CPU, torch.float32)
+        tree = build_copy(dit, AdapterSettings(kind, 4, 8.0), 0).train()
+        attach_weights(tree, dit, CPU, torch.float32)
         seed_dropout(tree, "batch")
         sample = random_sample(frames, 0, tokens=tokens)
         example = Example(sample.latents, sample.source, sample.source, sample.packed, 0.5)
