@@ -19,7 +19,7 @@ def shown(value: object) -> str:
 def check_choice(what: str, value: str, options: Collection[str]) -> None:
     """Raise ValueError for a value that is not one of `options`."""
     if value not in options:
-        raise ValueError(f"the {what} must be one of {', '.join(options)}; got {shown(value)}")
+        raise ValueError(f"the {what} must be one of {', '.join(options)}, got {shown(value)}")
 
 
 def spread(values: Sequence[Value], count: int, what: str) -> list[Value]:

@@ -64,8 +64,8 @@ def build_both(dtype: torch.dtype, device: torch.device) -> tuple[DiT, AceStepTr
     return ours.eval(), diffusers_dit(ours)
 
 
-def with_loras(patcher: Any) -> Any:
-    """A patcher of the same network with `ADAPTERS` seeded LoRAs, as Load LoRA makes it."""
+def with_loras(part: Any) -> Any:
+    """A part of the same network with `ADAPTERS` seeded LoRAs, as Load LoRA makes it."""
     adapters = pack_module("ace_core.lora.adapters")
     generator = torch.Generator().manual_seed(2)
 
@@ -74,7 +74,7 @@ def with_loras(patcher: Any) -> Any:
 
     shapes = {
         name: weight.shape
-        for name, weight in patcher.model.state_dict().items()
+        for name, weight in part.network.state_dict().items()
         if "_attn." in name and name.endswith("_proj.weight")
     }
     for _ in range(ADAPTERS):
@@ -82,10 +82,10 @@ def with_loras(patcher: Any) -> Any:
             name: adapters.Adapter("lora", 2.0, ((matrix(rows, ADAPTER_RANK), matrix(ADAPTER_RANK, columns)),), None)
             for name, (rows, columns) in shapes.items()
         }
-        patcher = pack_module("nodes.host").with_adapter(
-            patcher, adapters.AdapterWeights(weights), adapters.Strengths(0.7)
+        part = pack_module("nodes.host.adapters").with_adapter(
+            part, adapters.AdapterWeights(weights), adapters.Strengths(0.7)
         )
-    return patcher
+    return part
 
 
 def lora_result(options: Options) -> Result:
@@ -95,7 +95,7 @@ def lora_result(options: Options) -> Result:
         raise FileNotFoundError("there is no ComfyUI to measure in: run 'python dev.py setup', or set COMFYUI_PATH")
     with tempfile.TemporaryDirectory() as base_directory:
         start_comfyui(comfyui, Path(base_directory), cpu=options.device.type == "cpu")
-        host = pack_module("nodes.host")
+        host = pack_module("nodes.host.networks")
     generator = torch.Generator().manual_seed(0)
     network = DiT(PUBLISHED_2B, ops=host.CASTING_OPS, device="meta")
     weights = {
@@ -104,8 +104,9 @@ def lora_result(options: Options) -> Result:
     }
     network.load_state_dict(weights, assign=True)
     patcher_class = importlib.import_module("comfy.model_patcher").ModelPatcher
-    plain = patcher_class(network.eval().requires_grad_(False), options.device, torch.device("cpu"))
-    patchers = {"plain": plain, "adapted": with_loras(plain)}
+    patcher = patcher_class(network.eval().requires_grad_(False), options.device, torch.device("cpu"))
+    plain = host.Patched(patcher, options.dtype)
+    parts = {"plain": plain, "adapted": with_loras(plain)}
     frames = latent_frames(DURATION_SECONDS)
 
     def noise(*shape: int) -> torch.Tensor:
@@ -116,13 +117,13 @@ def lora_result(options: Options) -> Result:
         noise(1, frames, 128),
         noise(CONDITION_TOKENS, PUBLISHED_2B.condition_size),
     )
-    times: dict[str, list[float]] = {name: [] for name in patchers}
+    times: dict[str, list[float]] = {name: [] for name in parts}
     setup_seconds = 0.0
-    order = list(patchers)
+    order = list(parts)
     with PeakMemory(options.device) as peak:
         for _ in range(options.repeats):
             for name in order:
-                loading = timed(partial(host.load, patchers[name]), options.device)
+                loading = timed(partial(host.NETWORKS.use, parts[name]), options.device)
                 if name == "adapted":
                     setup_seconds = max(setup_seconds, loading)
                 run = network.prepare([conditions], [1000 * TIME] * 8, frames, guided=False)

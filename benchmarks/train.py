@@ -25,6 +25,7 @@ from ace_core.audio.waveform import latent_frames
 from ace_core.dataset.samples import Manifest, SampleEntry, TrainingSample, write_sample
 from ace_core.models.dit import DiT
 from ace_core.models.layers import scaled_dot_product_attention
+from ace_core.runtime import Runtime
 from ace_core.training.adapted_copy import AdapterSettings, TrainedKind, attach_weights, build_copy
 from ace_core.training.hyperparameters import TrainingSettings
 from ace_core.training.trainer import TrainingRun, plan_task
@@ -72,7 +73,7 @@ def our_step(shared: DiT, sample: TrainingSample, folder: Path, options: Options
     width = shared.config.condition_size
     task = plan_task(folder, manifest, settings, base_model=BASE_MODEL, kind="turbo", width=width)
     tree = build_copy(shared, settings.adapter, settings.seed)
-    attach_weights(tree, shared, options.device, options.dtype)
+    attach_weights(tree, shared, Runtime(options.device, options.dtype))
     run = TrainingRun(tree, task, folder / "state.safetensors", ALONE)
 
     def step() -> None:

@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.loaded import AceVae
 from ...ace_core.stages.sources import encode_source
 from ...ace_core.tasks.cover import CoverStructure, cover_task
 from .. import compat
 from ..host.networks import NETWORKS
-from ..wires import AceVae
 from .inputs import audio_input, source_audio, task_output, task_wire, vae_input
 
 

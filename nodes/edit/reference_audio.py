@@ -9,10 +9,11 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.checks import check_choice
+from ...ace_core.loaded import AceVae
 from ...ace_core.stages.sources import encode_references
 from .. import compat
 from ..host.networks import NETWORKS
-from ..wires import AceTimbre, AceTimbreWire, AceVae
+from ..wires import AceTimbre, AceTimbreWire
 from .inputs import source_audio, vae_input
 
 FIXED, SEEDED = "fixed", "seeded"

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from ...ace_core.audio.waveform import SAMPLE_RATE
 from ...ace_core.checks import check_choice, spread
+from ...ace_core.loaded import AceVae
 from ...ace_core.song.regions import Region, RegionUnit, mask_regions, parse_regions, region, seconds_per_bar
 from ...ace_core.stages.sources import encode_source
 from ...ace_core.tasks.extend import extend_task, extend_window
 from ...ace_core.tasks.repaint import RepaintMode, repaint_task
 from .. import compat
 from ..host.networks import NETWORKS
-from ..wires import AceBlueprint, AceBlueprintWire, AceVae
+from ..wires import AceBlueprint, AceBlueprintWire
 from .inputs import audio_input, source_audio, task_output, task_wire, vae_input
 
 DEFAULT_STRENGTH = 0.5  # as published

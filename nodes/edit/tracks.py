@@ -7,13 +7,13 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.loaded import AceVae
 from ...ace_core.song.regions import parse_regions
 from ...ace_core.song.tracks import GENRE_TRACKS, backing_tracks
 from ...ace_core.stages.sources import encode_source
 from ...ace_core.tasks.stems import track_task
 from .. import compat
 from ..host.networks import NETWORKS
-from ..wires import AceVae
 from .inputs import (
     TRACK_CHOICES,
     audio_input,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ...ace_core.sampling.options import SamplerOptions
 from ...ace_core.song_files.encoding import DEMUXERS, read_sound
 from ...ace_core.song_files.files import read_record
@@ -16,7 +17,7 @@ from .. import compat
 from ..host import folders
 from ..load.hashes import model_hashes, model_inputs
 from ..node import shown
-from ..wires import AceBlueprintWire, AceModel, AcePlanner, AceRecordWire, AceTextEncoder, AceVae
+from ..wires import AceBlueprintWire, AceRecordWire
 
 SHOWN_CHARACTERS = 100
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...ace_core.audio.waveform import SAMPLE_RATE
 from ...ace_core.checks import check_choice, spread
 from ...ace_core.listening.song_scores import SongScores
+from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ...ace_core.progress import share_of_progress
 from ...ace_core.song_files.encoding import ENCODINGS, Sound
 from ...ace_core.song_files.files import write_song
@@ -22,17 +23,7 @@ from ..host import feedback, results
 from ..load.hashes import model_hashes, model_inputs
 from ..node import shown
 from ..render.latents import sample_counts, song_records
-from ..wires import (
-    SONG_SEPARATOR,
-    AceBlueprint,
-    AceBlueprintWire,
-    AceModel,
-    AcePlanner,
-    AceScores,
-    AceScoresWire,
-    AceTextEncoder,
-    AceVae,
-)
+from ..wires import SONG_SEPARATOR, AceBlueprint, AceBlueprintWire, AceScores, AceScoresWire
 
 
 class AceComposerSaveSong(io.ComfyNode):

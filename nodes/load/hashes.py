@@ -7,17 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...ace_core.checkpoints.registry import FileStamp
+from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ..host import feedback, networks
-from ..wires import (
-    AceModel,
-    AceModelWire,
-    AcePlanner,
-    AcePlannerWire,
-    AceTextEncoder,
-    AceTextEncoderWire,
-    AceVae,
-    AceVaeWire,
-)
+from ..wires import AceModelWire, AcePlannerWire, AceTextEncoderWire, AceVaeWire
 
 HASH_CHARACTERS = 16
 _WEIGHT_SUFFIXES = (".safetensors", ".sft")

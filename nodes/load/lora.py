@@ -12,6 +12,7 @@ from torch import Tensor
 from ...ace_core.checkpoints.files import name_some
 from ...ace_core.checkpoints.registry import stamp
 from ...ace_core.checks import check_choice
+from ...ace_core.loaded import AceModel
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
 from ...ace_core.lora.extraction import extract_lora
 from ...ace_core.lora.formats import PEFT_WEIGHTS, adapter_files, adapter_key, check_fits, describe, inspect_adapter
@@ -20,7 +21,7 @@ from .. import compat
 from ..host import adapters, feedback, folders, networks
 from ..host.networks import NETWORKS
 from ..node import shown
-from ..wires import AceModel, AceModelWire
+from ..wires import AceModelWire
 
 FOLDER = "loras"
 SUFFIXES = (".safetensors", ".sft")

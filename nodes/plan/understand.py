@@ -10,6 +10,7 @@ from comfy_api.v0_0_2 import io
 
 from ...ace_core.audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ...ace_core.checks import spread
+from ...ace_core.loaded import AceModel, AcePlanner, AceVae
 from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS
 from ...ace_core.sampling.noise import item_seeds
 from ...ace_core.song.blueprint import Blueprint, with_user_values
@@ -19,16 +20,7 @@ from .. import compat
 from ..edit.inputs import source_audio
 from ..host.networks import NETWORKS
 from ..node import shown
-from ..wires import (
-    AceBlueprint,
-    AceBlueprintWire,
-    AceModel,
-    AceModelWire,
-    AcePlanner,
-    AcePlannerWire,
-    AceVae,
-    AceVaeWire,
-)
+from ..wires import AceBlueprint, AceBlueprintWire, AceModelWire, AcePlannerWire, AceVaeWire
 from .inputs import planned_output, sampling_inputs, seed_input
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.loaded import AcePlanner
 from ...ace_core.planner.writing import WRITE_PARAMETERS
 from ...ace_core.stages.plan import rewrite_songs, write_songs
 from .. import compat
 from ..host.networks import NETWORKS
-from ..wires import AceBlueprint, AceBlueprintWire, AcePlanner, AcePlannerWire
+from ..wires import AceBlueprint, AceBlueprintWire, AcePlannerWire
 from .inputs import batch_size_input, planned_output, sampling_inputs, seed_input, seeds_for
 
 

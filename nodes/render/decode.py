@@ -7,12 +7,13 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.audio.waveform import SAMPLE_RATE
+from ...ace_core.loaded import AceVae
 from ...ace_core.stages.decode import decode_songs, finish_songs, splices_of
 from ...ace_core.tasks.song_task import task_summary
 from .. import compat
 from ..host.networks import NETWORKS
 from ..node import shown
-from ..wires import AceTask, AceTaskWire, AceVae, AceVaeWire
+from ..wires import AceTask, AceTaskWire, AceVaeWire
 from .latents import sample_counts, song_latents
 
 

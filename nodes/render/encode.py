@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.loaded import AceModel, AceTextEncoder
 from ...ace_core.stages.encode import encode_songs, encoded_summary
 from .. import compat
 from ..host.networks import NETWORKS
@@ -12,11 +13,9 @@ from ..wires import (
     AceBlueprint,
     AceBlueprintWire,
     AceConditioningWire,
-    AceModel,
     AceModelWire,
     AceTask,
     AceTaskWire,
-    AceTextEncoder,
     AceTextEncoderWire,
     AceTimbre,
     AceTimbreWire,

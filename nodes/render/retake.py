@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
-from ...ace_core.stages.encode import AceVariation
+from ...ace_core.stages.encode import AceConditioning, AceVariation
 from .. import compat
-from ..wires import AceConditioning, AceConditioningWire
+from ..wires import AceConditioningWire
 
 
 class AceComposerRetake(io.ComfyNode):

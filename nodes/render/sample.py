@@ -6,16 +6,18 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.loaded import AceModel
 from ...ace_core.sampling.guidance import GUIDANCE
 from ...ace_core.sampling.options import SamplerOptions, resolve
 from ...ace_core.sampling.solvers import SOLVERS
 from ...ace_core.song.fields import MAX_BATCH_SIZE
+from ...ace_core.stages.encode import AceConditioning
 from ...ace_core.stages.render import new_take, render_songs, replayed_take
 from .. import compat
 from ..host import feedback
 from ..host.networks import NETWORKS
 from ..node import shown
-from ..wires import AceConditioning, AceConditioningWire, AceModel, AceModelWire, AceRecord, AceRecordWire
+from ..wires import AceConditioningWire, AceModelWire, AceRecord, AceRecordWire
 from .latents import RECORDS, song_latents, to_latent
 
 

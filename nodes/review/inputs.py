@@ -7,6 +7,8 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.loaded import AceModel, AceTextEncoder, AceVae
+from ...ace_core.stages.encode import AceConditioning
 from ...ace_core.stages.listen import (
     FinishedSong,
     Recording,
@@ -18,7 +20,7 @@ from .. import compat
 from ..edit.inputs import source_audio
 from ..host.networks import NETWORKS
 from ..render.latents import sample_counts, song_latents
-from ..wires import AceBlueprint, AceConditioning, AceConditioningWire, AceModel, AceTextEncoder, AceVae, AceVaeWire
+from ..wires import AceBlueprint, AceConditioningWire, AceVaeWire
 
 
 def recording_inputs() -> list[Any]:

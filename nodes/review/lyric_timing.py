@@ -15,22 +15,14 @@ from ...ace_core.checks import check_choice
 from ...ace_core.listening.lyric_alignment import AlignedLyrics
 from ...ace_core.listening.lyric_formats import enhanced_lrc, lrc, srt, timed_json, webvtt
 from ...ace_core.listening.timed_lyrics import Granularity, TimedLyrics, without_tags
+from ...ace_core.loaded import AceModel, AceTextEncoder, AceVae
+from ...ace_core.stages.encode import AceConditioning
 from ...ace_core.stages.listen import time_songs
 from .. import compat
 from ..host import results
 from ..host.networks import NETWORKS
 from ..node import shown
-from ..wires import (
-    SONG_SEPARATOR,
-    AceBlueprint,
-    AceBlueprintWire,
-    AceConditioning,
-    AceModel,
-    AceModelWire,
-    AceTextEncoder,
-    AceTextEncoderWire,
-    AceVae,
-)
+from ..wires import SONG_SEPARATOR, AceBlueprint, AceBlueprintWire, AceModelWire, AceTextEncoderWire
 from .inputs import finished_songs, recording_inputs, recordings, steps_input
 
 FORMATS = {"lrc": ".lrc", "enhanced lrc": ".words.lrc", "srt": ".srt", "webvtt": ".vtt", "json": ".json"}

@@ -20,8 +20,10 @@ from ...ace_core.listening.song_scores import (
     scores_json,
     song_scores,
 )
+from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ...ace_core.planner.scoring import DEFAULT_SENSITIVITY
 from ...ace_core.stages.codes import require_audio_tokenizer
+from ...ace_core.stages.encode import AceConditioning
 from ...ace_core.stages.listen import score_alignments, score_with_planner
 from .. import compat
 from ..host import feedback
@@ -31,16 +33,11 @@ from ..render.latents import picked_latent
 from ..wires import (
     AceBlueprint,
     AceBlueprintWire,
-    AceConditioning,
-    AceModel,
     AceModelWire,
-    AcePlanner,
     AcePlannerWire,
     AceScores,
     AceScoresWire,
-    AceTextEncoder,
     AceTextEncoderWire,
-    AceVae,
 )
 from .inputs import finished_songs, recording_inputs, recordings, steps_input
 

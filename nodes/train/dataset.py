@@ -26,6 +26,7 @@ from ...ace_core.dataset.preprocessing import preprocess
 from ...ace_core.dataset.recordings import MAX_CLIP_SECONDS
 from ...ace_core.dataset.scanning import folder_stamp, scan_folder
 from ...ace_core.files import write_whole
+from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ...ace_core.lora.saving import base_model_name
 from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS
 from ...ace_core.progress import Progress
@@ -39,15 +40,11 @@ from ..plan.inputs import sampling_inputs, seed_input
 from ..wires import (
     AceDataset,
     AceDatasetWire,
-    AceModel,
     AceModelWire,
-    AcePlanner,
     AcePlannerWire,
-    AceTextEncoder,
     AceTextEncoderWire,
     AceTrainingData,
     AceTrainingDataWire,
-    AceVae,
     AceVaeWire,
 )
 

@@ -16,6 +16,7 @@ from ...ace_core.analysis.loss_chart import loss_picture
 from ...ace_core.audio.waveform import SAMPLE_RATE
 from ...ace_core.checks import check_choice
 from ...ace_core.files import write_whole
+from ...ace_core.loaded import AceModel, AceVae
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths
 from ...ace_core.lora.formats import inspect_adapter
 from ...ace_core.lora.saving import AdapterStyle, base_model_name
@@ -25,6 +26,7 @@ from ...ace_core.runtime import Runtime
 from ...ace_core.sampling.options import SamplerOptions, resolve
 from ...ace_core.song_files.encoding import ENCODINGS, Sound, encode
 from ...ace_core.stages.decode import decode_songs, finish_songs
+from ...ace_core.stages.encode import AceConditioning
 from ...ace_core.training.adapted_copy import AttentionBlocks, TrainedKind, attach_weights, detach_weights
 from ...ace_core.training.hyperparameters import MAX_RANK, MAX_STEPS, PRESETS
 from ...ace_core.training.messages import StepMessages
@@ -37,16 +39,7 @@ from ..host import adapters, feedback, folders, networks, results
 from ..host.networks import NETWORKS
 from ..load.lora import FOLDER, STYLES
 from ..node import shown
-from ..wires import (
-    AceConditioning,
-    AceConditioningWire,
-    AceModel,
-    AceModelWire,
-    AceTrainingData,
-    AceTrainingDataWire,
-    AceVae,
-    AceVaeWire,
-)
+from ..wires import AceConditioningWire, AceModelWire, AceTrainingData, AceTrainingDataWire, AceVaeWire
 
 ADAPTERS: dict[str, TrainedKind] = {"LoRA": "lora", "DoRA": "dora", "LoKr": "lokr"}
 STATE_FOLDER = "ace_step_training_runs"

@@ -53,7 +53,7 @@ def start_comfyui(comfyui: Path, base_directory: Path, *, cpu: bool = True) -> N
     pack = importlib.util.module_from_spec(spec)
     sys.modules[PACK] = pack
     spec.loader.exec_module(pack)
-    pack_module("nodes.host").register_model_folder()
+    pack_module("nodes.host.folders").register_model_folder()
 
 
 def pack_module(name: str) -> Any:
@@ -82,14 +82,18 @@ def load_models(model: str = SPLIT, variant: str = "auto", precision: str = "aut
     return execute("AceComposerLoadModels", **choices)  # type: ignore[return-value]
 
 
+def networks() -> Any:
+    return pack_module("nodes.host.networks").NETWORKS
+
+
 def patchers_of(loaded: tuple[Any, Any, Any]) -> dict[str, Any]:
     model, text_encoder, vae = loaded
     return {
-        "dit": model.dit,
-        "condition_encoder": model.condition_encoder,
-        "audio_tokenizer": model.audio_tokenizer,
-        "text_encoder": text_encoder.patcher,
-        "vae": vae.patcher,
+        "dit": model.dit.patcher,
+        "condition_encoder": model.condition_encoder.patcher,
+        "audio_tokenizer": model.audio_tokenizer.patcher,
+        "text_encoder": text_encoder.encoder.patcher,
+        "vae": vae.vae.patcher,
     }
 
 
@@ -118,7 +122,7 @@ def accelerator() -> Iterator[None]:
 
 def model_patchers(model: str, load_device: torch.device) -> dict[str, Any]:
     """Fresh patchers of every network, in float32, for a device."""
-    host, inspection = pack_module("nodes.host"), pack_module("ace_core.checkpoints.inspection")
+    inspection = pack_module("ace_core.checkpoints.inspection")
     choice = pack_module("nodes.load.choices")
     files = inspection.inspect_model(choice.chosen_path(model))
     sources = {
@@ -129,7 +133,8 @@ def model_patchers(model: str, load_device: torch.device) -> dict[str, Any]:
         "vae": (inspection.inspect_vae(choice.chosen_path(choice.VAE_FILE)), "vae"),
     }
     with accelerator() if load_device == META else replaced(management()):
-        return {name: host.patcher(source, torch.float32, kind=kind) for name, (source, kind) in sources.items()}
+        load = networks().load
+        return {name: load(source, "float32", place).patcher for name, (source, place) in sources.items()}
 
 
 def resident_bytes(network: nn.Module, device: torch.device) -> int:
@@ -168,25 +173,30 @@ def run_networks(patchers: dict[str, Any], device: torch.device) -> dict[str, Te
 
 def sharing() -> dict[str, Any]:
     """Two loader nodes that name the same files, and one with another precision."""
-    registry = pack_module("nodes.host").registry
+    registry = networks().registry
     first, second = load_models(), load_models(variant="base")
     bfloat16 = load_models(precision="bfloat16")
     ours, theirs, others = patchers_of(first), patchers_of(second), patchers_of(bfloat16)
     result = {
         "the same patcher": [ours[name] is theirs[name] for name in ours],
         "the same silence": first[0].silence is second[0].silence,
-        "kinds": [first[0].kind, second[0].kind],
+        "kinds": [first[0].variant, second[0].variant],
         "another precision is another patcher": [ours[name] is not others[name] for name in ours],
         "inference tensors": [
             name for name in ours for parameter in ours[name].model.parameters() if parameter.is_inference()
         ],
     }
-    host = pack_module("nodes.host")
     with torch.inference_mode():
-        for patcher in ours.values():
-            host.load(patcher)
+        for part in (
+            first[0].dit,
+            first[0].condition_encoder,
+            first[0].audio_tokenizer,
+            first[1].encoder,
+            first[2].vae,
+        ):
+            networks().use(part)
     modules = [weakref.ref(patcher.model) for patcher in (*ours.values(), *others.values())]
-    del first, ours, others, bfloat16, patcher
+    del first, ours, others, bfloat16, part
     gc.collect()
     result["alive while one loader's outputs are"] = [module() is not None for module in modules]
     del second, theirs
@@ -292,14 +302,14 @@ def raised_when_cancelled(run: Callable[[], object]) -> str:
 
 def cancel_between_steps() -> dict[str, Any]:
     """What a report of progress raises, before and after the user has asked; no server is here that would look."""
-    report = pack_module("nodes.host").progress()
+    report = pack_module("nodes.host.feedback").progress()
     report(1, 3)
     return {"cancelled": raised_when_cancelled(lambda: report(2, 3)), "afterwards": report(3, 3)}
 
 
 def attention_of_the_host() -> dict[str, float]:
     """The largest difference between the host's chosen attention and PyTorch's, with shared key heads and masks."""
-    host, layers = pack_module("nodes.host"), pack_module("ace_core.models.layers")
+    host, layers = pack_module("nodes.host.networks"), pack_module("ace_core.models.layers")
     generator = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(3, heads, 256, 16, generator=generator) for heads in (8, 2, 2))
     masks = {
@@ -351,7 +361,7 @@ def songs_of_different_lengths() -> dict[str, Any]:
 
 def paths() -> dict[str, str]:
     """Where names lead that a loader might be given; all of the files exist."""
-    host = pack_module("nodes.host")
+    host = pack_module("nodes.host.folders")
     models = Path(importlib.import_module("folder_paths").models_dir)
     names = (
         "acestep_v1.5_turbo.safetensors",

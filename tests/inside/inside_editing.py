@@ -306,7 +306,11 @@ def retake() -> dict[str, Any]:
     plain, other = latents(seed=5), latents(seed=9)
     batch = latents(seed=5, batch_size=2, retake=(9, 0.3))
     task = make("AceComposerRepaint", start=2.0, end=3.0)
-    again = {"conditioning": pack_module("nodes.wires").AceConditioning((), (1, 0.5)), "seed": 1, "strength": 0.5}
+    again = {
+        "conditioning": pack_module("ace_core.stages.encode").AceConditioning((), (1, 0.5)),
+        "seed": 1,
+        "strength": 0.5,
+    }
     return {
         "0": difference(latents(retake=(9, 0.0)), plain),
         "0.3": difference(latents(retake=(9, 0.3)), plain),

@@ -71,14 +71,15 @@ def weights_hash(network: torch.nn.Module) -> str:
 def merged(model: Any) -> Any:
     """The same model with its adapters written into a copy of its weights, by the formula of a LoRA."""
     management().unload_all_models()
-    network = copy.deepcopy(model.dit.model)
+    network = copy.deepcopy(model.dit.network)
     weights = network.state_dict()
     for applied in model.adapters:
         for name, adapter in applied.adapter.weights.items():
             ((up, down),) = adapter.factors
             weights[name] += applied.strengths.of(name) * adapter.scale * (up @ down)
     patcher = importlib.import_module("comfy.model_patcher").ModelPatcher(network, CPU, CPU)
-    return model._replace(dit=patcher, adapters=())
+    part = pack_module("nodes.host.networks").Patched(patcher, model.dtype)
+    return model._replace(dit=part, adapters=())
 
 
 def distance(one: Tensor, other: Tensor) -> float:
@@ -113,11 +114,11 @@ def branches() -> dict[str, Any]:
 
     models = load_models()
     conditioning = conditions_of(models)
-    before = weights_hash(models[0].dit.model)
+    before = weights_hash(models[0].dit.network)
     branched = {name: adapted(models[0]) for name, adapted in chosen.items()}
     order = [*chosen, *reversed(chosen), "one", "base", "two"]
     equal = [torch.equal(sample(branched[name], conditioning), alone[name]) for name in order]
-    patchers = {name: model.dit.model is models[0].dit.model for name, model in branched.items()}
+    patchers = {name: model.dit.network is models[0].dit.network for name, model in branched.items()}
     result = {
         "equal to each alone": equal,
         "one network": list(patchers.values()),
@@ -129,10 +130,10 @@ def branches() -> dict[str, Any]:
     }
     sample(branched["one, two"], conditioning)
     management().unload_all_models()
-    result["base unchanged"] = weights_hash(models[0].dit.model) == before
+    result["base unchanged"] = weights_hash(models[0].dit.network) == before
     sample(branched["two"], conditioning)
     sample(models[0], conditioning)
-    result["base unchanged while loaded"] = weights_hash(models[0].dit.model) == before
+    result["base unchanged while loaded"] = weights_hash(models[0].dit.network) == before
     return result
 
 
@@ -144,22 +145,22 @@ def unloading() -> dict[str, Any]:
     expected = sample(adapted, conditioning)
     management().unload_all_models()
     result = {"after unloading": torch.equal(sample(adapted, conditioning), expected)}
-    adapted.dit.partially_unload(CPU, adapted.dit.model_size() // 2)
+    adapted.dit.patcher.partially_unload(CPU, adapted.dit.patcher.model_size() // 2)
     result["after unloading a part"] = torch.equal(sample(adapted, conditioning), expected)
     management().unload_all_models()
-    adapted.dit.load(CPU, lowvram_model_memory=adapted.dit.model_size() // 3)
-    result["streamed layers"] = sum(bool(getattr(m, "weight_function", [])) for m in adapted.dit.model.modules())
-    result["partially loaded"] = adapted.dit.model.model_lowvram
+    adapted.dit.patcher.load(CPU, lowvram_model_memory=adapted.dit.patcher.model_size() // 3)
+    result["streamed layers"] = sum(bool(getattr(m, "weight_function", [])) for m in adapted.dit.network.modules())
+    result["partially loaded"] = adapted.dit.network.model_lowvram
     with replaced(management(), load_models_gpu=lambda *_, **__: None):
         result["distance when streamed"] = distance(sample(adapted, conditioning), expected)
-    adapted.dit.detach()
+    adapted.dit.patcher.detach()
     return result
 
 
 def dynamic_loading() -> dict[str, Any]:
     """Newer hosts copy the adapters' tensors into one buffer on the accelerator before they add them to a weight."""
     patching = importlib.import_module("comfy.model_patcher")
-    dit = lora(lora(load_models()[0], "one.safetensors"), "dora", 0.5).dit
+    dit = lora(lora(load_models()[0], "one.safetensors"), "dora", 0.5).dit.patcher
     weights = dit.model.state_dict()
     differences = []
     for name in dit.patches:
@@ -180,8 +181,9 @@ def partial_loading() -> dict[str, Any]:
     for share in (0.1, 0.3, 0.6, 2.0):
         model = load_models()[0]._replace(dit=None, condition_encoder=None, audio_tokenizer=None)
         forget()
-        model = model._replace(dit=model_patchers(SPLIT, META)["dit"])
-        dit = lora(lora(model, "one.safetensors"), "dora").dit
+        patched = pack_module("nodes.host.networks").Patched
+        model = model._replace(dit=patched(model_patchers(SPLIT, META)["dit"], torch.float32))
+        dit = lora(lora(model, "one.safetensors"), "dora").dit.patcher
         size = dit.model_size()
         dit.partially_load(META, int(size * share))
         steps.append(
@@ -210,7 +212,7 @@ def run_dit(dit: Any) -> Tensor:
 
 def reading() -> dict[str, Any]:
     """How often adapter files are read; the host forgets a node's outputs before it runs the node again."""
-    host = pack_module("nodes.host")
+    host = pack_module("nodes.host.adapters")
     read: list[str] = []
     load = host.load_adapter
 
@@ -234,7 +236,7 @@ def reading() -> dict[str, Any]:
         del models
         forget()
         result["kept while the model is, and afterwards"] = [kept, len(host._kept_adapters)]
-        result["registry entries afterwards"] = len(host.registry._values)
+        result["registry entries afterwards"] = len(host.NETWORKS.registry._values)
     return result
 
 
@@ -287,7 +289,7 @@ def saving() -> dict[str, Any]:
     text = saved_as(tuned, "saved/tuned", style="ComfyUI file", base=models[0], **saver)
     found = sample(lora(models[0], text.splitlines()[0].removeprefix("loras/")), conditioning)
     result["two models"] = {"text": text, "distance": distance(found, expected)}
-    tuned.dit.model.norm_out.weight.data += 1
+    tuned.dit.network.norm_out.weight.data += 1
     result["norms"] = saved_as(tuned, "saved/norms", style="ComfyUI file", base=models[0], **saver)
     result["resized"] = saved_as(joined, "saved/resized", style="ComfyUI file", rank=2)
     result["cancelled"] = raised_when_cancelled(
@@ -308,7 +310,7 @@ def saved_as(model: Any, name: str, **inputs: Any) -> str:
 def stock_loader(model: Any, name: str) -> dict[str, Any]:
     """A file in ComfyUI's names through ComfyUI's own loader, against ours."""
     path = importlib.import_module("folder_paths").get_full_path("loras", name)
-    tensors, weights = load_file(path), model.dit.model.state_dict()
+    tensors, weights = load_file(path), model.dit.network.state_dict()
     names = {
         f"diffusion_model.decoder.{key.removesuffix('.weight')}": key for key in weights if key.endswith(".weight")
     }

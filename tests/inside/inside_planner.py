@@ -23,13 +23,20 @@ def load_planner(precision: str = "auto", weights: str = "full") -> Any:
     return planner
 
 
+def ready_planner(planner: Any, **room: int) -> Any:
+    networks = pack_module("nodes.host.networks").NETWORKS
+    return pack_module("ace_core.stages.plan").ready_planner(networks, planner, tokens=100, **room)
+
+
 def codes_of(planner: Any) -> list[list[int]]:
     """Codes of two songs, through the host's memory management."""
     codes, sampling = pack_module("ace_core.planner.code_generation"), pack_module("ace_core.planner.token_choice")
-    ready = pack_module("nodes.plan.inputs").loaded(planner, songs=2, tokens=100, branches=2)
+    ready = ready_planner(planner, songs=2, branches=2)
     arguments = ([[5, 6, 7], [8]], [[9]] * 2, [CODES] * 2, sampling.SamplingParameters(), [1, 2])
     with torch.inference_mode():
-        return codes.generate_codes(ready.lm, *arguments, guidance_scale=2, dtype=ready.dtype, device=ready.device)
+        return codes.generate_codes(
+            ready.lm, *arguments, guidance_scale=2, dtype=ready.runtime.dtype, device=ready.runtime.device
+        )
 
 
 # Cases
@@ -44,19 +51,19 @@ def sharing() -> dict[str, Any]:
         "int8 again": load_planner(weights="int8"),
         "bfloat16": load_planner(precision="bfloat16"),
     }
-    distinct = {id(planner.patcher) for planner in planners.values()}
+    distinct = {id(planner.lm.patcher) for planner in planners.values()}
     result = {
         "patchers": len(distinct),
-        "full is shared": planners["full"].patcher is planners["full again"].patcher,
-        "int8 is shared": planners["int8"].patcher is planners["int8 again"].patcher,
+        "full is shared": planners["full"].lm.patcher is planners["full again"].lm.patcher,
+        "int8 is shared": planners["int8"].lm.patcher is planners["int8 again"].lm.patcher,
         "grammars": len({id(planner.grammar) for planner in planners.values()}),
-        "bytes": {name: planners[name].patcher.model_size() for name in ("full", "int8", "bfloat16")},
+        "bytes": {name: planners[name].lm.patcher.model_size() for name in ("full", "int8", "bfloat16")},
         "codes": {name: codes_of(planners[name]) for name in ("full", "int8", "bfloat16", "full again", "int8 again")},
         "inference tensors": sum(
-            tensor.is_inference() for planner in planners.values() for tensor in planner.patcher.model.parameters()
+            tensor.is_inference() for planner in planners.values() for tensor in planner.lm.patcher.model.parameters()
         ),
     }
-    networks = [weakref.ref(planner.patcher.model) for planner in planners.values()]
+    networks = [weakref.ref(planner.lm.patcher.model) for planner in planners.values()]
     del planners
     gc.collect()
     management().cleanup_models_gc()
@@ -80,8 +87,8 @@ def streaming_to_an_accelerator() -> dict[str, Any]:
     for share in (0.0, 0.4):
         with accelerator():
             planner = load_planner(precision="float32")
-        planner.patcher.partially_load(META, max(1, int(planner.patcher.model_size() * share)))
-        lm = planner.patcher.model
+        planner.lm.patcher.partially_load(META, max(1, int(planner.lm.patcher.model_size() * share)))
+        lm = planner.lm.patcher.model
         with torch.inference_mode():
             decoder = decoding.Decoder(lm, 2, 20, dtype=torch.float32, device=META)
             decoder.read_prompts(([1, 2, 3], [4]), lambda: None)
@@ -97,9 +104,9 @@ def streaming_keeps_results() -> dict[str, Any]:
     """On the CPU: a planner of which the host loaded a part writes what a wholly loaded one writes."""
     planner = load_planner()
     expected = codes_of(planner)
-    planner.patcher.detach()
-    planner.patcher.load(CPU, lowvram_model_memory=planner.patcher.model_size() // 3)
-    lowvram = planner.patcher.model.model_lowvram
+    planner.lm.patcher.detach()
+    planner.lm.patcher.load(CPU, lowvram_model_memory=planner.lm.patcher.model_size() // 3)
+    lowvram = planner.lm.patcher.model.model_lowvram
     with replaced(management(), load_models_gpu=lambda *_, **__: None):
         return {"partially loaded": lowvram, "equal": codes_of(planner) == expected}
 
@@ -109,7 +116,7 @@ def cancel() -> dict[str, str]:
     sampling = pack_module("ace_core.planner.token_choice").SamplingParameters()
     raised: dict[str, str] = {}
     for name in ("full", "int8"):
-        ready = pack_module("nodes.plan.inputs").loaded(load_planner(weights=name), songs=1, tokens=100)
+        ready = ready_planner(load_planner(weights=name), songs=1)
         management().interrupt_current_processing(True)
         try:
             with torch.inference_mode():
@@ -126,7 +133,7 @@ def cancel() -> dict[str, str]:
 
 def choices() -> dict[str, list[str]]:
     """The list of planners for some files of a user; the first one is the default."""
-    host, choice = pack_module("nodes.host"), pack_module("nodes.load.choices")
+    folders, choice = pack_module("nodes.host.folders"), pack_module("nodes.load.choices")
     files = {
         "text_encoders": [
             "clip_l.safetensors",
@@ -144,11 +151,11 @@ def choices() -> dict[str, list[str]]:
     }
 
     def options() -> list[str]:
-        with replaced(host, model_files=lambda folder: files.get(folder, [])):
+        with replaced(folders, model_files=lambda folder: files.get(folder, [])):
             return choice.planner_options()
 
     result = {"all": options()}
-    with replaced(host, model_files=lambda folder: files.get(folder, [])):
+    with replaced(folders, model_files=lambda folder: files.get(folder, [])):
         result["models"] = choice.model_options()
     del files["ace_step"], files["text_encoders"][3]
     result["without a planner"] = options()
@@ -157,7 +164,7 @@ def choices() -> dict[str, list[str]]:
 
 def dequantised() -> dict[str, float]:
     """How far the int8 network's hidden states are from the full one's, relative to their size."""
-    full, int8 = load_planner().patcher.model, load_planner(weights="int8").patcher.model
+    full, int8 = load_planner().lm.patcher.model, load_planner(weights="int8").lm.patcher.model
     ids = torch.arange(1, 40)[None]
 
     def states(network: Any) -> Tensor:

@@ -114,11 +114,11 @@ def training() -> dict[str, Any]:
         "states left": [path.name for path in states("styles/one")],
         "gradients on": [
             name
-            for name, weight in model.dit.model.named_parameters()
+            for name, weight in model.dit.network.named_parameters()
             if weight.requires_grad or weight.grad is not None
         ],
         "peft in the shared network": [
-            n for n, _ in model.dit.model.named_modules() if "lora" in n or "base_layer" in n
+            n for n, _ in model.dit.network.named_modules() if "lora" in n or "base_layer" in n
         ],
     }
 
@@ -126,14 +126,14 @@ def training() -> dict[str, Any]:
 def weights_hash_of_base(model: Any) -> str:
     """The weights as they are without adapters."""
     management().unload_all_models()
-    return weights_hash(model.dit.model)
+    return weights_hash(model.dit.network)
 
 
 def cancelling() -> dict[str, Any]:
     """A training cancelled after three steps, and the same node again."""
     models = load_models()
     whole = load_file(lora_path(train(models[0], "whole")[1]))
-    host, node = pack_module("nodes.host"), pack_module("nodes.train.train_lora")
+    host, node = pack_module("nodes.host.feedback"), pack_module("nodes.train.train_lora")
     said: list[str] = []
 
     def cancel_after_three(_: object, text: str) -> None:
@@ -187,8 +187,8 @@ def refusals() -> dict[str, str]:
     models = load_models()
     model = models[0]
     trained = train(model, "refused/first")[0]
-    host = pack_module("nodes.host")
-    small = replaced(host, total_memory_bytes=lambda _: 2**28)
+    networks = pack_module("nodes.host.networks").NETWORKS
+    small = replaced(networks, device_bytes=lambda _: 2**28)
 
     def with_little_memory() -> object:
         with small:

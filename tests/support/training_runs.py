@@ -50,7 +50,7 @@ def run(dit: DiT, task: TrainingTask, state_file: Path, *, save_every: int = 5, 
 def random_tree(dit: DiT, kind: TrainedKind, *, dropout: float = 0.0) -> DiT:
     """A tree over `dit` whose adapters are random, in evaluation mode."""
     tree = build_copy(dit, AdapterSettings(kind, rank=4, alpha=8.0, dropout=dropout), 0)
-    attach_weights(tree, dit, CPU, torch.float32)
+    attach_weights(tree, dit, Runtime())
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in adapter_parameters(tree).items():

@@ -111,7 +111,7 @@ def test_layout_size_and_kind_are_detected(layouts: Layouts) -> None:
     expected = {"official_sharded": "official", "diffusers_sharded": "diffusers"}
     for (layout, size), paths in layouts.items():
         model = inspect_model(paths.model)
-        assert (model.layout, model.size, model.kind) == (expected.get(layout, layout), size, "turbo")
+        assert (model.layout, model.size, model.variant) == (expected.get(layout, layout), size, "turbo")
         assert model.condition_encoder.config.timbre_cls_token == (size == "xl")
         assert model.dit.dtype == torch.bfloat16
 
@@ -155,7 +155,7 @@ def test_diffusers_reads_the_same_pipeline_folder(
 def test_a_file_inside_a_folder_leads_to_the_whole_model(layouts: Layouts, chosen: str, layout: str) -> None:
     folder = layouts[layout, "2b"].model
     model, whole = inspect_model(folder / chosen), inspect_model(folder)
-    assert model.kind == "turbo"
+    assert model.variant == "turbo"
     assert model.settings == whole.settings
     assert model.silence == whole.silence
     assert {entry.tensor for entry in model.dit.entries.values()} == {
@@ -212,8 +212,8 @@ def test_kind_comes_from_the_config_else_from_the_name(name: str, settings: dict
 
 def test_a_renamed_split_file_has_no_kind(tmp_path: Path) -> None:
     file = tiny_checkpoints.write_tiny(tmp_path, "comfyui", kind="base").model
-    assert inspect_model(file).kind == "base"
-    assert inspect_model(file.rename(tmp_path / "downloaded.safetensors")).kind is None
+    assert inspect_model(file).variant == "base"
+    assert inspect_model(file.rename(tmp_path / "downloaded.safetensors")).variant is None
 
 
 def test_same_dtype_is_not_copied(layouts: Layouts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +334,7 @@ def test_everything_tiny_fits_in_30_megabytes(tmp_path: Path) -> None:
     written = tiny_checkpoints.write_host_models(tmp_path)
     assert sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) < 30e6
     models = {name: inspect_model(paths.model) for name, paths in written.items()}
-    assert {name: (model.size, model.kind) for name, model in models.items()} == {
+    assert {name: (model.size, model.variant) for name, model in models.items()} == {
         "comfyui": ("2b", "turbo"),
         "comfyui_base": ("2b", "base"),
         "comfyui_xl": ("xl", "turbo"),

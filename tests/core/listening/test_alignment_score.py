@@ -18,6 +18,7 @@ from ace_core.listening.dtw import warping_path
 from ace_core.listening.lyric_alignment import align_lyrics
 from ace_core.listening.lyric_attention import PURE_NOISE, mean_attention
 from ace_core.models.dit import DiT
+from ace_core.runtime import Runtime
 
 
 def matrix(rows: Sequence[Sequence[float]]) -> NDArray[np.float32]:
@@ -116,7 +117,7 @@ def test_shuffled_lyrics_score_lower_than_sung_ones() -> None:
     assert right.score > 0.5 > wrong.score
 
 
-CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
+CPU = {"runtime": Runtime()}
 
 
 @torch.no_grad()

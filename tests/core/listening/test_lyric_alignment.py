@@ -16,8 +16,9 @@ from ace_core.listening.lyric_attention import read_attention
 from ace_core.listening.lyric_tokens import LyricTokens
 from ace_core.listening.timed_lyrics import TimedLyrics
 from ace_core.models.dit import DiT
+from ace_core.runtime import Runtime
 
-CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
+CPU = {"runtime": Runtime()}
 FRAME_SECONDS = 0.08
 
 

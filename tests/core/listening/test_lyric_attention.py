@@ -120,7 +120,7 @@ def test_the_level_decides_noise_and_time() -> None:
     song, latents = song_of(range(23), 130), torch.full((130, 64), 3.0)
     for level in (1.0, 0.125):
         dit = PlantedDiT([])
-        how = {"level": level, "device": CPU, "dtype": torch.float32}
+        how = {"level": level, "runtime": Runtime()}
         list(lyric_attention(dit, song, latents, TOKENS, seed=7, **how))  # type: ignore[arg-type]
         thousandths, frames, layers, x, context, rows = dit.asked
         assert (thousandths, frames, layers, rows) == ((1000 * level,), 130, 3, slice(9, 23))
@@ -133,7 +133,7 @@ def test_the_level_decides_noise_and_time() -> None:
 def test_frames_after_the_end_of_the_sound_are_left_out() -> None:
     song = song_of(range(23), 128, samples=48_001)
     dit = PlantedDiT([torch.rand(14, 64)])
-    how = {"level": 1.0, "device": CPU, "dtype": torch.float32}
+    how = {"level": 1.0, "runtime": Runtime()}
     (weights,) = lyric_attention(dit, song, torch.zeros(128, 64), TOKENS, **how)  # type: ignore[arg-type]
     assert torch.equal(weights, dit.heads[0][:, :13])  # 12.5 positions of 80 ms
 
@@ -153,7 +153,7 @@ def test_progress_counts_heads_and_may_stop_the_pass() -> None:
 
 def test_refuses_other_latents_and_levels() -> None:
     dit = PlantedDiT([])
-    how = {"device": CPU, "dtype": torch.float32}
+    how = {"runtime": Runtime()}
     with pytest.raises(ValueError, match=r"latents have 150 frames \(6 s\).*song of 130 \(5.2 s\)"):
         list(lyric_attention(dit, song_of(range(23), 130), torch.zeros(150, 64), TOKENS, level=1, **how))
     for level in (0, 1.5):

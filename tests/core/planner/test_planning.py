@@ -176,7 +176,7 @@ def test_more_than_eight_songs_keep_their_own_plans(script: Callable[..., Any]) 
 def test_counts_that_do_not_agree_are_refused(script: Callable[..., Any], blueprints: int) -> None:
     model = script("")
     for task in (plan, plan_codes):
-        with pytest.raises(ValueError, match=f"3 seeds and {blueprints} blueprints"):
+        with pytest.raises(ValueError, match=f"got {blueprints} blueprints for 3 songs"):
             task(model.planner, [METAS] * blueprints, [1, 2, 3])  # type: ignore[operator]
 
 

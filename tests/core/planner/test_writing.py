@@ -150,7 +150,7 @@ def test_audio_is_heard_with_its_genres_and_without_lyrics(script: Callable[...,
 
 def test_counts_that_do_not_agree_are_refused(script: Callable[..., Any]) -> None:
     model = script("")
-    with pytest.raises(ValueError, match="3 seeds and 2 blueprints"):
+    with pytest.raises(ValueError, match="got 2 blueprints for 3 songs"):
         rewrite(model.planner, [Blueprint()] * 2, [1, 2, 3])
     with pytest.raises(ValueError, match="3 seeds for 1"):
         understand(model.planner, [[5]], [1, 2, 3])

@@ -93,14 +93,14 @@ def test_out_of_memory_halves_the_tile_and_then_says_what_to_do(vae: Oobleck) ->
             return vae.decode(latents)
 
     latents = noise(1, 200, 8)
-    keywords = {"device": CPU, "dtype": torch.float32, "tile_frames": 128, "out_of_memory": OutOfMemoryError}
-    result = decode(Cramped(), latents, **keywords)
+    keywords = {"runtime": CPU, "tile_frames": 128, "out_of_memory": OutOfMemoryError}
+    result = decode_latents(Cramped(), latents, **keywords)
     assert max(sizes) > limit >= sizes[-1]
     assert relative_error(result, vae.decode(latents)) <= 1e-5
 
     limit = 3
     with pytest.raises(MemoryError, match="--cpu-vae"):
-        decode(Cramped(), latents, **keywords)
+        decode_latents(Cramped(), latents, **keywords)
 
 
 @torch.inference_mode()
@@ -170,7 +170,7 @@ def test_no_graph_is_kept_where_gradients_are_on() -> None:
 
 
 def test_inputs_that_cannot_be_right_are_refused(vae: Oobleck) -> None:
-    keywords: dict[str, Any] = {"device": CPU, "dtype": torch.float32}
+    keywords: dict[str, Any] = {"runtime": CPU}
     with pytest.raises(ValueError, match="got 47"):
         encode_waveforms(vae, torch.zeros(1, 2, 47), **keywords)
     with pytest.raises(ValueError, match=r"\[batch, 2, samples\], got \[1, 1, 480\]"):

@@ -212,14 +212,23 @@ def test_progress_counts_steps_and_its_exception_stops_the_run(solver: Solver) -
     settings = SamplerSettings(timesteps(4, 3.0), solver)
     reports: list[tuple[int, int]] = []
     predict = toy_predict(settings, SONGS)
-    denoise(predict, NOISE, settings, item_seeds=SEEDS, on_progress=lambda *report: reports.append(report))
-    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    seen: list[Tensor] = []
 
-    def cancel(done: int, total: int) -> None:
+    def report(done: int, total: int, clean: Tensor) -> None:
+        reports.append((done, total))
+        seen.append(clean)
+
+    result = denoise(predict, NOISE, settings, item_seeds=SEEDS, on_step=report)
+    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert torch.equal(seen[-1], result)  # the last step ends at what it predicts
+    first = predict(NOISE, 0, False)[0]
+    torch.testing.assert_close(seen[0], NOISE - first)  # from level 1, all of the velocity
+
+    def cancel(done: int, total: int, clean: Tensor) -> None:
         raise KeyboardInterrupt(done)
 
     with pytest.raises(KeyboardInterrupt, match="1"):
-        denoise(predict, NOISE, settings, item_seeds=SEEDS, on_progress=cancel)
+        denoise(predict, NOISE, settings, item_seeds=SEEDS, on_step=cancel)
 
 
 def test_the_run_leaves_its_noise_and_the_global_generator_alone() -> None:

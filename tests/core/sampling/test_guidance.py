@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer, normalized_guidance
 from torch import Tensor
 
-from ace_core.sampling.guidance import GuidanceMethod, adg, apg, cfg, guide
+from ace_core.sampling.guidance import GUIDANCE, GuidanceInput, GuidanceMethod, Guided, adg, apg, cfg
 
 METHODS = get_args(GuidanceMethod)
+
+
+def guide(method: GuidanceMethod, *at: Any) -> Guided:
+    return GUIDANCE[method](GuidanceInput(*at))
 
 
 def velocities(seed: int, items: int = 2, frames: int = 37, spread: float = 1.0) -> tuple[Tensor, Tensor]:

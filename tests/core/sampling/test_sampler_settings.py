@@ -88,11 +88,11 @@ def test_custom_timesteps_replace_the_schedule() -> None:
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ({"guidance_scale": 0.5}, "guidance must be 1 .none. to 15, .* got 0.5"),
-        ({"guidance_scale": 16}, "got 16"),
-        ({"guidance_scale": float("nan")}, "got nan"),
-        ({"guidance_interval": (0.6, 0.4)}, "got 0.6 and 0.4"),
-        ({"guidance_interval": (0.0, 1.5)}, "got 0.0 and 1.5"),
+        ({"guidance": 0.5}, "guidance must be 1 .none. to 15, .* got 0.5"),
+        ({"guidance": 16}, "got 16"),
+        ({"guidance": float("nan")}, "got nan"),
+        ({"guidance_start": 0.6, "guidance_end": 0.4}, "got 0.6 and 0.4"),
+        ({"guidance_start": 0.0, "guidance_end": 1.5}, "got 0.0 and 1.5"),
         ({"steps": -1}, "got -1"),
         ({"solver": "dpm"}, "the solver must be one of euler, heun, sde, got 'dpm'"),
         ({"guidance_method": "pag"}, "got 'pag'"),
@@ -102,8 +102,9 @@ def test_custom_timesteps_replace_the_schedule() -> None:
     ],
 )
 def test_wrong_wishes_are_errors(wishes: dict[str, Any], message: str) -> None:
+    has_start_latents = bool(wishes.pop("has_start_latents", False))
     with pytest.raises(ValueError, match=message):
-        resolve(SamplerOptions(**wishes), "base")
+        resolve(SamplerOptions(**wishes), "base", has_start_latents=has_start_latents)
 
 
 def test_guidance_interval_is_in_t_with_both_ends() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from ace_core.sampling.noise import Variation
+from ace_core.sampling.options import SamplerOptions, as_used, resolve
 from ace_core.song_files.record import SongRecord, record_from_json, record_to_json
 from ace_core.song_files.replay import (
-    SamplerOptions,
     codes_strength,
     latents_hash,
     replay_of,
@@ -18,7 +18,7 @@ from ace_core.song_files.replay import (
     what_differs,
 )
 
-WISHES = SamplerOptions(
+OPTIONS = SamplerOptions(
     steps=30,
     shift=1.7,
     guidance=4.5,
@@ -31,33 +31,33 @@ WISHES = SamplerOptions(
 
 
 def record(seeds: dict[str, int] | None = None, **settings: object) -> SongRecord:
-    return SongRecord(seeds=seeds or {"render": 7}, settings=WISHES._asdict() | settings)
+    return SongRecord(seeds=seeds or {"render": 7}, settings=asdict(OPTIONS) | settings)
 
 
 @pytest.mark.parametrize(
-    ("kind", "wishes", "used"),
+    ("variant", "options", "used"),
     [
         ("turbo", SamplerOptions(), {"steps": 8, "shift": 3.0, "guidance": 1.0}),
         ("turbo", SamplerOptions(guidance=5.0), {"steps": 8, "shift": 3.0, "guidance": 1.0}),
         ("base", SamplerOptions(), {"steps": 50, "shift": 1.0, "guidance": 7.0}),
         ("sft", SamplerOptions(steps=12), {"steps": 12, "shift": 1.0, "guidance": 7.0}),
-        ("base", WISHES, {}),
+        ("base", OPTIONS, {}),
         ("turbo", SamplerOptions(steps=9, custom_timesteps="1, 0.3"), {"steps": 0, "shift": 0.0, "guidance": 1.0}),
     ],
 )
-def test_what_was_used_means_the_same_again(kind: str, wishes: SamplerOptions, used: dict[str, object]) -> None:
-    resolved = wishes.resolve(kind, has_start_latents=False)
-    recorded = wishes.as_used(kind, resolved)
-    assert recorded == wishes._replace(**used)
-    for other in (kind, "base"):
-        assert recorded.resolve(other, has_start_latents=False).settings == resolved.settings
+def test_what_was_used_means_the_same_again(variant: str, options: SamplerOptions, used: dict[str, object]) -> None:
+    resolved = resolve(options, variant)
+    recorded = as_used(options, variant, resolved)
+    assert recorded == asdict(options) | used
+    for other in (variant, "base"):
+        assert resolve(SamplerOptions(**recorded), other).settings == resolved.settings
 
 
 def test_a_record_comes_back_through_its_json() -> None:
     before = replace(record(variation_strength=0.3), seeds={"render": 7, "variation": 2**64 - 1}, latents="ab" * 32)
     after = record_from_json(record_to_json(before))
     assert after == before
-    assert replay_of(after) == (WISHES, (7,), Variation((2**64 - 1,), 0.3), 0)
+    assert replay_of(after) == (OPTIONS, (7,), Variation((2**64 - 1,), 0.3), 0)
 
 
 def test_a_song_of_a_batch_has_its_place_among_as_many() -> None:
@@ -68,7 +68,7 @@ def test_a_song_of_a_batch_has_its_place_among_as_many() -> None:
 
 
 def test_whole_numbers_may_stand_for_floats() -> None:
-    shift = replay_of(record(shift=2)).wishes.shift
+    shift = replay_of(record(shift=2)).options.shift
     assert shift == 2.0 and isinstance(shift, float)
     assert codes_strength(record(codes_strength=0)) == 0.0 and codes_strength(record()) == 1.0
 

@@ -134,9 +134,9 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "structure": (
         lambda: cover_task(LATENTS, SAMPLES, structure="notes"),
-        "structure must be one of codes, latents; got 'notes'",
+        "structure must be one of codes, latents, got 'notes'",
     ),
-    "mode": (lambda: repaint((1, 2), mode="gentle"), "balanced, conservative, aggressive; got 'gentle'"),
+    "mode": (lambda: repaint((1, 2), mode="gentle"), "balanced, conservative, aggressive, got 'gentle'"),
     "repaint strength": (lambda: repaint((1, 2), strength=2), "repaint strength must be 0 to 1, got 2"),
     "no region": (lambda: repaint(), "no region to change"),
     "region behind the end": (lambda: repaint((12, 13)), "starts at 12 s and the audio ends at 11.98"),

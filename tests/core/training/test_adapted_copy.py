@@ -9,12 +9,13 @@ import pytest
 import torch
 from peft import LoKrConfig, LoraConfig, PeftModel, inject_adapter_in_model
 from torch import Tensor
-from training_runs import CPU, random_tree, weights_hash
+from training_runs import random_tree, weights_hash
 
 from ace_core.lora.adapters import weight_change
 from ace_core.lora.formats import inspect_adapter, load_adapter
 from ace_core.lora.saving import save_adapter
 from ace_core.models.dit import DiT
+from ace_core.runtime import Runtime
 from ace_core.training.adapted_copy import (
     AdapterSettings,
     TrainedKind,
@@ -43,7 +44,7 @@ def velocity(dit: DiT, guided: bool = False) -> Tensor:
 def test_the_tree_holds_the_shared_tensors_and_leaves_them_alone(dit: DiT, kind: TrainedKind) -> None:
     before, names, state = weights_hash(dit), [name for name, _ in dit.named_modules()], torch.get_rng_state()
     tree = build_copy(dit, AdapterSettings(kind, 4, 8.0), 0)
-    attach_weights(tree, dit, CPU, torch.float32)
+    attach_weights(tree, dit, Runtime())
     storages = {parameter.data_ptr() for parameter in dit.parameters()}
     frozen = [parameter for parameter in tree.parameters() if not parameter.requires_grad]
     assert {parameter.data_ptr() for parameter in frozen} == storages
@@ -59,7 +60,7 @@ def test_the_tree_holds_the_shared_tensors_and_leaves_them_alone(dit: DiT, kind:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_adapter_changes_nothing(dit: DiT, kind: TrainedKind) -> None:
     tree = build_copy(dit, AdapterSettings(kind, 4, 8.0), 0)
-    attach_weights(tree, dit, CPU, torch.float32)
+    attach_weights(tree, dit, Runtime())
     assert (velocity(tree.eval()) - velocity(dit)).abs().max() <= 1e-5
 
 
@@ -72,7 +73,7 @@ def test_initial_values_are_those_of_peft(dit: DiT, kind: TrainedKind) -> None:
     config = config or LoraConfig(r=4, lora_alpha=8, target_modules=targets, use_dora=kind == "dora")
     peer = inject_adapter_in_model(config, copy.deepcopy(dit))
     tree = build_copy(dit, AdapterSettings(kind, 4, 8.0), 0)
-    attach_weights(tree, dit, CPU, torch.float32)
+    attach_weights(tree, dit, Runtime())
     ours, theirs = adapter_parameters(tree), adapter_parameters(peer)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
@@ -151,7 +152,7 @@ def test_weights_moved_in_inference_mode_can_be_trained_on(dit: DiT) -> None:
             parameter.data = parameter.data.clone()
         host_like = [parameter for parameter in moved.parameters() if parameter.is_inference()]
         tree = build_copy(moved, AdapterSettings("dora", 4, 8.0, dropout=0.0), 0)
-        attach_weights(tree, moved, CPU, torch.float32)
+        attach_weights(tree, moved, Runtime())
     assert host_like
     for _, layer in adapted_layers(tree):
         layer(torch.randn(3, layer.base_layer.in_features, requires_grad=True)).sum().backward()
@@ -164,7 +165,7 @@ def test_float8_weights_are_converted(dit: DiT) -> None:
         if parameter.ndim == 2:
             parameter.data = parameter.data.to(torch.float8_e4m3fn)
     tree = build_copy(stored, AdapterSettings("lora", 4, 8.0), 0)
-    attach_weights(tree, stored, CPU, torch.float32)
+    attach_weights(tree, stored, Runtime())
     assert {parameter.dtype for parameter in tree.parameters()} == {torch.float32}
     assert velocity(tree.eval()).isfinite().all()
 

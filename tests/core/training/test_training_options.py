@@ -45,7 +45,7 @@ def plan(
         manifest,
         TrainingOptions(**wishes),
         base_model=BASE_MODEL,
-        kind=kind,
+        variant=kind,
         device=CPU,
         dtype=torch.float32,
         device_bytes=int(gigabytes * GIB),
@@ -180,7 +180,7 @@ def test_xl_does_not_fit_into_8_gb(tmp_path: Path, manifest: Manifest) -> None:
             manifest,
             TrainingOptions(preset="8 GB"),
             base_model=BASE_MODEL,
-            kind="turbo",
+            variant="turbo",
             device=CPU,
             dtype=torch.bfloat16,
             device_bytes=80 * GIB,
@@ -219,7 +219,7 @@ def test_the_estimate_is_what_pytorch_keeps(size: Any, kind: TrainedKind) -> Non
         config = replace(dit_config(size), num_layers=layers)
         dit = random_weights(DiT(config, ops=nn, device="meta"), seed=0)
         tree = build_copy(dit, AdapterSettings(kind, 4, 8.0), 0).train()
-        attach_weights(tree, dit, CPU, torch.float32)
+        attach_weights(tree, dit, Runtime())
         seed_dropout(tree, "batch")
         sample = random_sample(frames, 0, tokens=tokens)
         example = Example(sample.latents, sample.source, sample.source, sample.packed, 0.5)
