@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from chromium import INSTALL_COMMAND, find_chromium
 from comfyui_client import ComfyUIClient
-from host_process import HostProcess, find_comfyui, link_directory
+from host_process import HostProcess, link_directory
+from hosts import find_comfyui
 
 # PyTorch's threads, here and in every server the tests start, sleep while they wait for one another. Spinning, as they
 # do otherwise, makes small networks four times slower as soon as another program uses one of two cores.

@@ -68,6 +68,12 @@ def silence_frames(silence: Tensor, frames: int) -> Tensor:
     return torch.cat((silence[:, :frames], steady), dim=1)
 
 
+def padded_with_silence(latents: Tensor, frames: int, silence: Tensor) -> Tensor:
+    """Latents [T, 64] with silence, from its beginning, up to `frames`."""
+    missing = max(0, frames - len(latents))
+    return torch.cat((latents, silence_frames(silence, missing)[0].to(latents)))
+
+
 def _unpickled(path: Path) -> Tensor:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

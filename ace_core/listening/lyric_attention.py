@@ -26,6 +26,7 @@ from ..audio.waveform import LATENT_FRAME_RATE, SAMPLES_PER_FRAME
 from ..models.dit import DiT, DiTConfig, LayerHeads
 from ..progress import Progress
 from ..render.conditions import SongConditions
+from ..render.runs import render_memory_bytes
 from ..runtime import Runtime
 from ..sampling.noise import initial_noise
 from ..sampling.solvers import add_noise
@@ -201,7 +202,10 @@ def _checked(matrix: Tensor) -> Matrix:
     return values
 
 
-def lyric_attention_memory_bytes(config: DiTConfig, song: SongConditions, tokens: LyricTokens) -> int:
-    """Estimate of what `lyric_attention` and `read_attention` need above a sampling step of the same song."""
+def lyric_attention_memory_bytes(
+    config: DiTConfig, song: SongConditions, tokens: LyricTokens, dtype: torch.dtype
+) -> int:
+    """Estimate of what `lyric_attention` and `read_attention` need: a sampling step, and the attention that is kept."""
     positions = -(-len(song.source) // config.patch_size)
-    return 4 * positions * (2 * len(song.packed) + 7 * len(tokens.texts))
+    step = render_memory_bytes(config, [song], guided=False, dtype=dtype)
+    return step + 4 * positions * (2 * len(song.packed) + 7 * len(tokens.texts))

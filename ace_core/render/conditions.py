@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..checkpoints.silence import silence_frames
+from ..checkpoints.silence import padded_with_silence, silence_frames
 from ..checkpoints.tokenizer import TextTokenizer
 from ..models.condition_encoder import TIMBRE_FRAMES, ConditionEncoder
 from ..models.qwen3 import Qwen3
@@ -134,12 +134,6 @@ def source_latents(task: SongTask, silence: Tensor) -> Tensor:
         silence: the checkpoint's silence latent [1, T, 64].
     """
     return padded_with_silence(silence[0, :0].float() if task.source is None else task.source, task.frames, silence)
-
-
-def padded_with_silence(latents: Tensor, frames: int, silence: Tensor) -> Tensor:
-    """Latents [T, 64] with silence, from its beginning, up to `frames`."""
-    missing = max(0, frames - len(latents))
-    return torch.cat((latents, silence_frames(silence, missing)[0].to(latents)))
 
 
 def song_conditions(

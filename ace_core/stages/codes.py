@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
@@ -54,5 +54,10 @@ def followed_structure(networks: Networks, model: AceModel, task: SongTask) -> T
     if not task.follows_codes:
         return None
     codes = task.codes or codes_of_latents(networks, model, [source_latents(task, model.silence)])[0]
+    return structure_of_codes(networks, model, codes)
+
+
+def structure_of_codes(networks: Networks, model: AceModel, codes: Sequence[int]) -> Tensor:
+    """Latents [5 * N, 64] that N audio codes stand for."""
     network, runtime = networks.use(require_audio_tokenizer(model))
     return decode_audio_codes(network, codes, runtime)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..checkpoints.tokenizer import TextTokenizer
 from ..loaded import AceModel, AceTextEncoder
 from ..render.conditions import (
     SongConditions,
@@ -88,7 +89,10 @@ def encode_songs(
         ValueError: other numbers of plans and tasks; a task that does not go with its plan or the checkpoint; a prompt
             that is too long; codes and a model without audio tokenizer.
     """
-    songs = [song_to_encode(model, text_encoder, plan, task) for plan, task in _paired(plans, tasks, codes_strength)]
+    pairs = _paired(plans, tasks, codes_strength)
+    for plan, task in pairs:
+        check_task(task, plan, model.variant, model.name)
+    songs = [song_to_encode(text_encoder.tokenizer, plan, task) for plan, task in pairs]
     switching = {index: song.second_prompt for index, song in enumerate(songs) if song.second_prompt is not None}
     prompts = [*(song.prompt for song in songs), *switching.values()]
     packed = encode_prompts(networks, model, text_encoder, prompts, references)
@@ -108,11 +112,14 @@ def encode_songs(
     return Encoded(AceConditioning(conditions, settings=settings), tuple(songs))
 
 
-def song_to_encode(model: AceModel, text_encoder: AceTextEncoder, plan: Blueprint, task: SongTask) -> SongToEncode:
-    """Check a song and write its prompts; see `encode_songs`."""
-    check_task(task, plan, model.variant, model.name)
-    prompt = tokenize(text_encoder.tokenizer, plan, task)
-    second = tokenize(text_encoder.tokenizer, plan, task, following=False) if task.follow_share < 1 else None
+def song_to_encode(tokenizer: TextTokenizer, plan: Blueprint, task: SongTask) -> SongToEncode:
+    """Write the prompts of a song.
+
+    Raises:
+        ValueError: a prompt is too long.
+    """
+    prompt = tokenize(tokenizer, plan, task)
+    second = tokenize(tokenizer, plan, task, following=False) if task.follow_share < 1 else None
     return SongToEncode(plan, task, prompt, second)
 
 

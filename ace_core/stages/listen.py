@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..checkpoints.silence import padded_with_silence
 from ..checks import spread
 from ..listening.alignment_score import AlignmentScore, score_alignment
 from ..listening.lyric_alignment import AlignedLyrics, align_lyrics
@@ -20,13 +21,12 @@ from ..loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ..models.dit import DiT
 from ..planner.scoring import DEFAULT_SENSITIVITY, PlannerScores, score_songs
 from ..progress import share_of_progress
-from ..render.conditions import SongConditions, padded_with_silence, song_conditions
-from ..render.runs import render_memory_bytes
+from ..render.conditions import SongConditions, song_conditions
 from ..runtime import Networks, Runtime
 from ..sampling.settings import defaults_for
 from ..song.blueprint import Blueprint, with_user_values
 from ..tasks.song_task import text_task
-from .codes import codes_of_latents, followed_structure
+from .codes import codes_of_latents, structure_of_codes
 from .encode import encode_prompts, song_to_encode
 from .plan import ANSWER_TOKENS, ready_planner
 from .sources import encode_source
@@ -67,13 +67,13 @@ def with_plans(
     """Recordings with conditions made from plans, one for each or one for all, for each recording's own length."""
     given = [_heard_plan(model, plan) for plan in spread(plans, len(songs), "blueprints")]
     prepared = [
-        song_to_encode(model, text_encoder, plan, text_task(plan, samples=song.samples))
+        song_to_encode(text_encoder.tokenizer, plan, text_task(plan, samples=song.samples))
         for song, plan in zip(songs, given, strict=True)
     ]
     packed = encode_prompts(networks, model, text_encoder, [item.prompt for item in prepared])
     finished = []
     for song, item, states in zip(songs, prepared, packed, strict=True):
-        structure = followed_structure(networks, model, item.task)
+        structure = structure_of_codes(networks, model, item.task.codes) if item.task.codes else None
         conditions = song_conditions(item.task, item.prompt, states, model.silence, structure=structure)
         finished.append(FinishedSong(padded_with_silence(song.latents, item.task.frames, model.silence), conditions))
     return finished
@@ -170,9 +170,8 @@ def _ready_to_listen(
     """The DiT on its device, with room for a pass over the longest song."""
     config = model.dit.network.config
     needed = max(
-        render_memory_bytes(config, [song.conditions], guided=False, dtype=model.dtype)
-        + lyric_attention_memory_bytes(
-            config, song.conditions, lyric_tokens(song.conditions.lyric_ids, text_encoder.tokenizer)
+        lyric_attention_memory_bytes(
+            config, song.conditions, lyric_tokens(song.conditions.lyric_ids, text_encoder.tokenizer), model.dtype
         )
         for song in songs
     )

@@ -8,6 +8,7 @@ times a prompt; what is inside is the checkpoint rooms' business.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from ...ace_core.checkpoints.inspection import TEXT_ENCODER_FOLDERS, VAE_FOLDERS, ModelFiles
@@ -60,6 +61,19 @@ def planner_options() -> list[str]:
     folders = [name for name, last, files in _ace_step_folders() if files and PLANNER_MARK in last.lower()]
     choices = [*_weight_files("text_encoders"), *_weight_files("checkpoints"), *folders]
     return sorted(choices, key=lambda choice: (not _PLANNER_NAME.search(choice), ALL_IN_ONE_MARK not in choice))
+
+
+def check_offered(name: str, choice: str, options: Collection[str]) -> None:
+    """Refuse what is not in the list of a widget; ComfyUI 0.3.75 leaves that to the node.
+
+    Raises:
+        ValueError: it is not there, or is no file for this widget.
+    """
+    if choice not in options:
+        raise ValueError(
+            f"{name}: {choice!r} not in {list(options)}: choose one of these, or add the missing file and refresh the "
+            "page (R)"
+        )
 
 
 def chosen_path(choice: str) -> Path:

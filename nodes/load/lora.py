@@ -22,6 +22,7 @@ from ..host import adapters, feedback, folders, networks
 from ..host.networks import NETWORKS
 from ..node import shown
 from ..wires import AceModelWire
+from .choices import check_offered
 
 FOLDER = "loras"
 SUFFIXES = (".safetensors", ".sft")
@@ -92,6 +93,7 @@ class AceComposerLoadLora(io.ComfyNode):
     def execute(
         cls, model: AceModel, lora: str, strength: float, strength_self: float = 1.0, strength_cross: float = 1.0
     ) -> io.NodeOutput:
+        check_offered("lora", lora, lora_options())
         files = inspect_adapter(folders.model_path(FOLDER, lora))
         shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.network.state_dict().items()}
         remarks = check_fits(files, shapes, repr(model), model.variant)

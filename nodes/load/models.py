@@ -83,6 +83,9 @@ class AceComposerLoadModels(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("variant", variant, VARIANT_CHOICES)
         check_choice("precision", precision, get_args(Precision))
+        choices.check_offered("model", model, choices.model_options())
+        choices.check_offered("text_encoder", text_encoder, choices.text_encoder_options())
+        choices.check_offered("vae", vae, choices.vae_options())
         sources = chosen_sources(model, text_encoder, vae)
         loaded = load_models(NETWORKS, sources, variant=None if variant == "auto" else variant, precision=precision)
         dtype = str(loaded[0].dtype).removeprefix("torch.")

@@ -65,6 +65,7 @@ class AceComposerLoadPlanner(io.ComfyNode):
     def execute(cls, planner: str, precision: Precision, weights: str = FULL) -> io.NodeOutput:
         check_choice("precision", precision, get_args(Precision))
         check_choice("weights", weights, (FULL, INT8))
+        choices.check_offered("planner", planner, choices.planner_options())
         path = choices.chosen_path(planner)
         loaded = load_planner(NETWORKS, path, precision=precision, int8=weights == INT8)
         dtype = str(loaded.lm.dtype).removeprefix("torch.")

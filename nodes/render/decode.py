@@ -66,9 +66,9 @@ class AceComposerDecode(io.ComfyNode):
         tile_seconds: float = 0.0,
         task: AceTask | None = None,
     ) -> io.NodeOutput:
-        counts = sample_counts(latent)
+        songs, counts = song_latents(latent), sample_counts(latent)
         splices = [] if task is None else splices_of(task.songs, counts)
-        waveforms = decode_songs(NETWORKS, vae, song_latents(latent), counts, tile_seconds=tile_seconds)
+        waveforms = decode_songs(NETWORKS, vae, songs, counts, tile_seconds=tile_seconds)
         waveforms = finish_songs(waveforms, counts, splices=splices, normalize=normalize)
         audio = {"waveform": waveforms, "sample_rate": SAMPLE_RATE}
         if task is None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import host_process
 import psutil
 import pytest
-from host_process import PACK_NAME, PACK_ROOT, HostProcess, HostStartError, find_comfyui, link_directory
+from host_process import PACK_NAME, PACK_ROOT, HostProcess, HostStartError, link_directory
+from hosts import find_comfyui
 
 SERVER = """
 import http.server, os, subprocess, sys

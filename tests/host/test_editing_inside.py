@@ -99,9 +99,7 @@ def test_a_stem_is_picked_by_its_track_and_recording(report: Report) -> None:
     stems = case(report, "picked_stems")
     assert stems["tracks"] == [["vocals"], ["drums"], ["bass"]] * 2
     assert stems["picked"] == [0.0, 2.0, 4.0, 5.0]
-    assert stems["not extracted"] == (
-        "the audio has no stem 'guitar', only vocals, drums, bass: switch it on in Extract"
-    )
+    assert stems["not extracted"] == ("the audio has no stem 'guitar', only vocals, drums, bass: extract it too")
     assert stems["no such item"] == "item 3 was asked for and drums was extracted from 2"
     assert stems["another batch"].startswith("the audio has 5 items and the task 6")
 
@@ -172,21 +170,21 @@ def test_a_mix_is_the_sum_of_its_stems_and_never_clips(report: Report) -> None:
         ("bars without a plan", "bars need a blueprint with bpm and time signature"),
         ("bars without a tempo", "bars need the song's bpm and time signature"),
         ("empty mask", "the mask marks nothing"),
-        ("masks", "got 3 masks for 1 pieces of audio: connect 1 or as many"),
-        ("unit", "unit must be one of seconds, bars, got 'beats'"),
+        ("masks", "got 3 masks for 1 songs: give 1 or as many"),
+        ("unit", "the unit must be one of seconds, bars, got 'beats'"),
         ("mode", "the mode must be one of balanced, conservative, aggressive, got 'magic'"),
         ("structure", "the structure must be one of codes, latents, got 'magic'"),
-        ("windows", "windows must be fixed or seeded, got 'magic'"),
+        ("windows", "the windows must be one of fixed, seeded, got 'magic'"),
         ("genre", "the genre must be one of pop, rock,"),
         ("more tracks", "track must be one of"),
         ("lego's track", "track must be one of"),
         ("lego's regions", "a region starts at 7 s and the audio ends at 6 s"),
         ("nothing to add", "there is nothing to add"),
         ("too much to add", "600 s are too much for one extension"),
-        ("codes and a task", "the blueprint has 60 audio codes and a task is connected"),
+        ("codes and a task", "the blueprint has 60 audio codes and the task cover takes its source from audio"),
         (
             "no audio tokenizer",
-            "the song follows audio codes, but acestep_v1.5_turbo.safetensors was converted",
+            "audio codes are needed, and acestep_v1.5_turbo.safetensors was converted",
         ),
         ("another task", "song 1 of 1 lasts 8 s and the task's window 6 s"),
         ("another number", "the latents hold 3 songs and the task 2"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,12 @@ def case(report: Report, name: str) -> dict[str, Any]:
     return found
 
 
-def test_every_name_of_comfyui_exists_and_only_host_py_uses_them(report: Report) -> None:
+def test_every_name_of_comfyui_exists_and_only_the_host_room_uses_them(report: Report) -> None:
     names = case(report, "host_names")
     assert names["unresolved"] == []
-    assert list(names["used"]) == ["host.py"]
-    assert {"comfy.model_management.load_models_gpu", "folder_paths.get_filename_list"} <= set(names["used"]["host.py"])
+    assert {Path(file).parent.as_posix() for file in names["used"]} == {"host"}
+    assert "comfy.model_management.load_models_gpu" in names["used"]["host/networks.py"]
+    assert "folder_paths.get_filename_list" in names["used"]["host/folders.py"]
 
 
 def test_a_name_leads_into_its_folder_or_nowhere(report: Report) -> None:

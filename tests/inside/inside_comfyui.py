@@ -410,10 +410,10 @@ def host_names() -> dict[str, Any]:
     """Every name of ComfyUI that the nodes use, and those that this ComfyUI does not have."""
     used: dict[str, list[str]] = {}
     unresolved = []
-    for path in sorted((PACK_ROOT / "nodes").glob("*.py")):
+    for path in sorted((PACK_ROOT / "nodes").rglob("*.py")):
         names = _names_of_comfyui(ast.parse(path.read_text(encoding="utf-8")))
         if names:
-            used[path.name] = sorted(names)
+            used[path.relative_to(PACK_ROOT / "nodes").as_posix()] = sorted(names)
         unresolved += [name for name in sorted(names) if not _resolves(name)]
     return {"used": used, "unresolved": unresolved}
 

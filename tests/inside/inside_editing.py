@@ -187,7 +187,7 @@ def regions() -> dict[str, Any]:
     two = make("AceComposerRepaint", audio(clip(), clip()), mask=torch.stack((mask[0], mask[0].flip(-1).roll(10))))
     return {
         "frames": {name: task.songs[0].regions for name, task in tasks.items()},
-        "text": shown.ui.as_dict()["text"][0],
+        "text": shown.ui["text"][0],
         "a mask for each": [item.regions for item in two.songs],
     }
 
@@ -361,7 +361,7 @@ def mixed() -> dict[str, Any]:
         inputs = {f"audio_{number}": recording for number, recording in enumerate(recordings, 1)}
         chosen = {name: value for name, value in widgets.items() if value is not None}
         output = node_output("AceComposerMix", **chosen | inputs | changes)
-        return output.args[0]["waveform"], output.ui.as_dict()["text"][0]
+        return output.args[0]["waveform"], output.ui["text"][0]
 
     four = [audio(stem) for stem in stems.values()]
     plain, text = mix(*four)

@@ -304,7 +304,7 @@ def saving() -> dict[str, Any]:
 def saved_as(model: Any, name: str, **inputs: Any) -> str:
     """Save, and give the text that the node shows."""
     output = node_output("AceComposerSaveLora", model=model, name=name, **inputs)
-    return str(output.ui.as_dict()["text"][0])
+    return str(output.ui["text"][0])
 
 
 def stock_loader(model: Any, name: str) -> dict[str, Any]:

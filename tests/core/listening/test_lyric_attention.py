@@ -25,6 +25,7 @@ from ace_core.listening import lyric_attention as module
 from ace_core.listening.lyric_attention import lyric_attention, lyric_heads, mean_attention, read_attention
 from ace_core.listening.lyric_tokens import LyricTokens
 from ace_core.models.dit import DiT, LayerHeads
+from ace_core.render.runs import render_memory_bytes
 from ace_core.runtime import Runtime
 from ace_core.sampling.noise import initial_noise
 
@@ -281,4 +282,6 @@ def test_broken_attention_is_refused(read: object) -> None:
 
 def test_memory_estimate_counts_scores_and_matrices() -> None:
     song = song_of(range(23), 130)
-    assert module.lyric_attention_memory_bytes(CONFIG, song, TOKENS) == 4 * 65 * (2 * 29 + 7 * 14)
+    step = render_memory_bytes(CONFIG, [song], guided=False, dtype=torch.float32)
+    needed = module.lyric_attention_memory_bytes(CONFIG, song, TOKENS, torch.float32)
+    assert needed - step == 4 * 65 * (2 * 29 + 7 * 14)
