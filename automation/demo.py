@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 from comfyui_client import ComfyUIClient, HostError
-from host_process import PACK_ROOT, HostProcess, HostStartError, find_comfyui
+from host_process import PACK_ROOT, HostProcess, HostStartError
+from hosts import find_comfyui
 from run_workflow import Job, load_prompt, run_jobs, set_input_text
 from serve import has_accelerator
 from stand_in_models import NOTICE, models_folder, write_stand_in_models

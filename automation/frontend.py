@@ -9,12 +9,14 @@ Traps:
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from host_process import PATIENCE_SECONDS
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, TimeoutError, sync_playwright
 
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",  # containers and root accounts have none
@@ -27,8 +29,8 @@ CHROMIUM_ARGUMENTS = (
     "--mute-audio",
 )
 PAGE_ONLY_INPUTS = {"audioUI"}
-START_TIMEOUT_MILLISECONDS = 120_000
-RUN_TIMEOUT_MILLISECONDS = 120_000
+TIMEOUT_MILLISECONDS = 1000 * PATIENCE_SECONDS  # of every wait
+KEY_MILLISECONDS = 5_000  # after which a key is pressed again
 
 _NODES_ARE_KNOWN = "() => Boolean(window.app?.vueAppReady && LiteGraph.registered_node_types.AceComposerSample)"
 _EXPORT = "async () => JSON.stringify(await app.graphToPrompt())"
@@ -67,7 +69,9 @@ class Export(NamedTuple):
 @contextmanager
 def open_browser(chromium: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=CHROMIUM_ARGUMENTS, timeout=TIMEOUT_MILLISECONDS
+        )
         yield browser
         browser.close()
 
@@ -88,6 +92,7 @@ def open_frontend(
     messages: gets the errors and warnings of the console, with their addresses, and exceptions that nobody caught.
     """
     context = browser.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(TIMEOUT_MILLISECONDS)
     settings = {
         "Comfy.TutorialCompleted": False,  # a first visit: an empty graph, not an image workflow that lacks its models
         "Comfy.VueNodes.Enabled": vue_nodes,
@@ -95,17 +100,30 @@ def open_frontend(
         "Comfy.Minimap.Visible": False,
         "Comfy.RightSidePanel.IsOpen": False,
     }
-    context.request.post(f"{url}/api/settings", data=settings)
+    context.request.post(f"{url}/api/settings", data=settings, timeout=TIMEOUT_MILLISECONDS)
     page = context.new_page()
     if messages is not None:
         page.on("console", lambda message: _note(messages, message))
         page.on("pageerror", lambda error: messages.append(f"{error}\n{error.stack}"))
     page.goto(url)
-    page.wait_for_function(_NODES_ARE_KNOWN, timeout=START_TIMEOUT_MILLISECONDS)
-    page.get_by_test_id("template-workflows-content").wait_for()  # what a first visit opens
-    page.keyboard.press("Escape")
-    page.get_by_test_id("template-workflows-content").wait_for(state="detached")
+    page.wait_for_function(_NODES_ARE_KNOWN)
+    templates = page.get_by_test_id("template-workflows-content")
+    templates.wait_for()  # what a first visit opens
+    close_with_escape(templates)
     return page
+
+
+def close_with_escape(part: Locator) -> None:
+    """Press Escape until a dialog has left the page: while it is being drawn, keys get lost."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        part.page.keyboard.press("Escape")
+        try:
+            part.wait_for(state="hidden", timeout=KEY_MILLISECONDS)
+            return
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _note(messages: list[str], message: ConsoleMessage) -> None:
@@ -130,7 +148,7 @@ def export_workflow(page: Page) -> Export:
 
 def run_graph(page: Page) -> None:
     """Press Run and wait for the end; raises playwright's Error with the host's words when the run fails."""
-    page.evaluate(_RUN, RUN_TIMEOUT_MILLISECONDS)
+    page.evaluate(_RUN, TIMEOUT_MILLISECONDS)
 
 
 def show_all(

@@ -20,11 +20,12 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from hosts import frontend_root, packages_folder, packages_for
+
 PACK_ROOT = Path(__file__).resolve().parent.parent
 PACK_NAME = "ace-composer"
-PREPARED_HOST = PACK_ROOT / ".host" / "ComfyUI-0.3.75"  # made by dev.py
-START_TIMEOUT_SECONDS = 300.0
-STOP_TIMEOUT_SECONDS = 10.0
+PATIENCE_SECONDS = 300.0  # for whatever must happen at last, on a machine with other work: no test measures time
+STOP_TIMEOUT_SECONDS = 10.0  # then the server is killed
 LOG_TAIL_CHARACTERS = 4000
 
 
@@ -32,19 +33,17 @@ class HostStartError(RuntimeError):
     """ComfyUI ended or stayed silent instead of answering; the text carries the end of its log."""
 
 
-def find_comfyui() -> Path | None:
-    """Say which ComfyUI to use: COMFYUI_PATH, the one whose custom_nodes hold this pack, or the prepared one.
+def host_environment(comfyui: Path) -> dict[str, str]:
+    """The environment in which a ComfyUI runs: this process's, with the packages that this host needs beside .venv."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    if packages := packages_for(comfyui):
+        add_python_path(environment, packages_folder(packages))
+    return environment
 
-    Returns None when there is none yet (`dev.py setup` prepares one); raises ValueError for a wrong COMFYUI_PATH.
-    """
-    if configured := os.environ.get("COMFYUI_PATH"):
-        path = Path(configured).expanduser().resolve()
-        if not (path / "main.py").is_file():
-            raise ValueError(f"COMFYUI_PATH must name a ComfyUI checkout; there is no {path / 'main.py'}")
-        return path
-    if PACK_ROOT.parent.name == "custom_nodes" and (PACK_ROOT.parent.parent / "main.py").is_file():
-        return PACK_ROOT.parent.parent
-    return PREPARED_HOST if (PREPARED_HOST / "main.py").is_file() else None
+
+def add_python_path(environment: dict[str, str], folder: Path) -> None:
+    """Let Python look into a folder before all others."""
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), environment.get("PYTHONPATH"))))
 
 
 def link_directory(link: Path, target: Path) -> None:
@@ -81,6 +80,7 @@ class HostProcess:
 
     comfyui: a ComfyUI checkout (0.3.75 or newer). base_directory: where this server keeps all its files.
     models: a ComfyUI models directory. extra_arguments: more of ComfyUI's own options, for example ``--lowvram``.
+    frontend: the version of the page; by default COMFYUI_FRONTEND, else the one that comes with the packages.
     """
 
     def __init__(
@@ -91,13 +91,16 @@ class HostProcess:
         models: Path | None = None,
         port: int | None = None,
         cpu: bool = True,
+        frontend: str | None = None,
         extra_arguments: Sequence[str] = (),
     ) -> None:
+        frontend = frontend or os.environ.get("COMFYUI_FRONTEND")
         self.base_directory = base_directory.resolve()
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = self.base_directory / "host.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._comfyui = comfyui
         self._models = models
         self._command = [
             sys.executable,
@@ -109,6 +112,7 @@ class HostProcess:
             "--disable-api-nodes",
             "--disable-auto-launch",
             *(["--cpu"] if cpu else []),
+            *([f"--front-end-root={frontend_root(frontend)}"] if frontend else []),
             *extra_arguments,
         ]
 
@@ -119,12 +123,11 @@ class HostProcess:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
+    def start(self, timeout_seconds: float = PATIENCE_SECONDS) -> None:
         """Start the server and wait until it answers; raises HostStartError, and leaves nothing running then."""
         link_directory(self.base_directory / "custom_nodes" / PACK_NAME, PACK_ROOT)
         if self._models is not None:
             link_directory(self.base_directory / "models", self._models)
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
         group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}
         with self.log_path.open("wb") as log:
             self._process = process = subprocess.Popen(
@@ -132,7 +135,7 @@ class HostProcess:
                 stdin=subprocess.PIPE,  # stays open as long as this process lives: see host_main.py
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=host_environment(self._comfyui),
                 start_new_session=sys.platform != "win32",
                 **group,
             )
@@ -154,7 +157,7 @@ class HostProcess:
             pass
         if sys.platform != "win32":
             _signal_group(process, signal.SIGKILL)
-        process.wait(STOP_TIMEOUT_SECONDS)
+        process.wait(PATIENCE_SECONDS)
         if process.stdin is not None:
             process.stdin.close()
 

@@ -24,7 +24,8 @@ from typing import Any
 from chromium import INSTALL_COMMAND, find_chromium
 from comfyui_client import ComfyUIClient
 from frontend import Export, export_workflow, load_workflow, open_browser, open_frontend, run_graph, show_all
-from host_process import PACK_NAME, PACK_ROOT, HostProcess, find_comfyui
+from host_process import PACK_NAME, PACK_ROOT, HostProcess
+from hosts import find_comfyui
 from playwright.sync_api import Browser
 from stand_in_models import write_stand_in_models
 

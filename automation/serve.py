@@ -9,7 +9,8 @@ import argparse
 import sys
 import time
 
-from host_process import PACK_ROOT, HostProcess, HostStartError, find_comfyui
+from host_process import PACK_ROOT, HostProcess, HostStartError
+from hosts import find_comfyui
 from stand_in_models import NOTICE, models_folder, write_stand_in_models
 
 SERVE_DIRECTORY = PACK_ROOT / ".host" / "serve"

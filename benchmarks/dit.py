@@ -24,7 +24,7 @@ from torch import nn
 
 from ace_core.audio.waveform import latent_frames
 from ace_core.models.dit import DiT, DiTConfig
-from automation.host_process import find_comfyui
+from automation.hosts import find_comfyui
 from tests.inside.inside_comfyui import pack_module, start_comfyui
 from tests.support.networks import diffusers_dit
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from chromium import INSTALL_COMMAND, find_chromium
 from comfyui_client import ComfyUIClient
-from host_process import HostProcess, link_directory
+from host_process import HostProcess, add_python_path, host_environment, link_directory
 from hosts import find_comfyui
 
 # PyTorch's threads, here and in every server the tests start, sleep while they wait for one another. Spinning, as they
@@ -86,7 +86,8 @@ def run_inside(
         base_directory = tmp_path_factory.mktemp("inside")
         link_directory(base_directory / "models", models_directory)
         command = [sys.executable, str(TESTS / "inside" / script), str(comfyui_path), str(base_directory)]
-        environment = {**os.environ, "PYTHONPATH": str(TESTS / "support")}
+        environment = host_environment(comfyui_path)
+        add_python_path(environment, TESTS / "support")
         result = subprocess.run(
             command, cwd=base_directory, env=environment, capture_output=True, text=True, check=False
         )

@@ -1,4 +1,4 @@
-"""One Chromium for all browser tests."""
+"""One Chromium for all browser tests, with as much patience as a busy machine needs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from frontend import open_browser
-from playwright.sync_api import Browser
+from frontend import TIMEOUT_MILLISECONDS, open_browser
+from playwright.sync_api import Browser, expect
+
+expect.set_options(timeout=TIMEOUT_MILLISECONDS)
 
 
 @pytest.fixture(scope="session")

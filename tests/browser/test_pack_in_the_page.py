@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from frontend import load_workflow, open_frontend
+from frontend import TIMEOUT_MILLISECONDS, close_with_escape, load_workflow, open_frontend
 from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 from save_workflows import THUMBNAIL_PIXELS
@@ -36,9 +36,8 @@ def page(shared_page: Page) -> Iterator[Page]:
     """The page of all these tests; dialogs that a failed one leaves open are closed."""
     yield shared_page
     dialogs = shared_page.get_by_role("dialog")
-    for _ in range(dialogs.count()):
-        shared_page.keyboard.press("Escape")
-    expect(dialogs).to_have_count(0)
+    while dialogs.count():
+        close_with_escape(dialogs.last)
 
 
 @pytest.mark.parametrize("node_id", list(NODE_TEXTS["en"]))
@@ -61,7 +60,7 @@ def open_templates_at(page: Page, name: str) -> Locator:
     The dialog closes again where one of before is still on its way out, and it is redrawn while templates arrive, so a
     click can get lost, or its effect.
     """
-    for patience_milliseconds in (2_000, 10_000, 30_000):
+    for patience_milliseconds in (2_000, 10_000, TIMEOUT_MILLISECONDS):
         page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = page.get_by_role("dialog").last
         try:
@@ -69,8 +68,7 @@ def open_templates_at(page: Page, name: str) -> Locator:
             page.get_by_test_id(f"template-workflow-{name}").wait_for(timeout=patience_milliseconds)
             return dialog
         except TimeoutError:
-            page.keyboard.press("Escape")
-            expect(dialog).to_be_hidden()
+            close_with_escape(dialog)
     pytest.fail(f"the template browser does not offer {name}")
 
 
