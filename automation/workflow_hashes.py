@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import shutil
 import sys
@@ -43,7 +44,7 @@ BLUEPRINT = "plan_with_codes.json"
 SHORT: Mapping[str, Mapping[str, Any]] = {  # inputs by class, where a workflow has them
     "AceComposerSample": {"steps": STEPS},
     "AceComposerBlueprint": {"duration_seconds": 10.0},
-    "AceComposerWriteSong": {"instrumental": True},  # random weights write lyrics without end
+    "AceComposerWriteSong": {"instrumental": True, "seed": 8},
     "AceComposerExtend": {"before_seconds": 1.5, "after_seconds": 3.0},
     "AceComposerRepaint": {"start": 4.0, "end": 6.5},
     "AceComposerLoadBlueprint": {"file": BLUEPRINT},
@@ -52,6 +53,14 @@ SHORT: Mapping[str, Mapping[str, Any]] = {  # inputs by class, where a workflow 
 }
 
 Prompt = dict[str, dict[str, Any]]
+
+
+def make_models(folder: Path) -> None:
+    """The small checkpoints, with a planner whose answers are short: random weights write without end."""
+    write_stand_in_models(folder)
+    sys.path[:0] = [str(host_process.PACK_ROOT), str(host_process.PACK_ROOT / "tests" / "support")]
+    write_tiny_planner = importlib.import_module("tiny_planner").write_tiny_planner
+    write_tiny_planner(folder / "text_encoders", "comfyui", short_answers=True)
 
 
 def digest(content: bytes) -> str:
@@ -246,7 +255,7 @@ def main() -> int:
     parser.add_argument("--compare", action="store_true")
     options = parser.parse_args()
     if options.make_models:
-        write_stand_in_models(options.make_models)
+        make_models(options.make_models)
         return 0
     if options.compare:
         first, second = (json.loads(path.read_text(encoding="utf-8")) for path in options.files)

@@ -6,11 +6,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import mutagen
 import mutagen.id3
 import mutagen.mp3
@@ -267,17 +267,13 @@ def test_players_show_the_song(client: ComfyUIClient, tmp_path: Path, container:
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_ffprobe_reads_the_tags(client: ComfyUIClient, tmp_path: Path, container: str) -> None:
-    if shutil.which("ffprobe") is None:
-        pytest.skip("ffprobe is not installed")
+def test_ffmpeg_reads_the_tags(client: ComfyUIClient, tmp_path: Path, container: str) -> None:
     saved = saved_song(client, tmp_path, saved_prompt(container))
-    command = ["ffprobe", "-v", "error", "-show_entries", "format_tags:stream_tags", "-of", "json", str(saved.path)]
-    found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    streams = [stream.get("tags", {}) for stream in found.get("streams", [])]
-    tags = {name.lower(): text for part in (found["format"].get("tags", {}), *streams) for name, text in part.items()}
+    with av.open(str(saved.path)) as file:
+        found = file.metadata | file.streams.audio[0].metadata  # where FFmpeg puts those of Opus
+    tags = {name.lower(): text for name, text in found.items()}
     assert tags["title"] == "Morning frost"
-    if container != "wav":  # older FFmpeg does not look for ID3 there
-        assert json.loads(tags["ace_composer"])["seeds"] == {"render": 5}
+    assert json.loads(tags["ace_composer"])["seeds"] == {"render": 5}
 
 
 @pytest.mark.parametrize("container", ["flac", "mp3", "opus"])
