@@ -23,7 +23,8 @@ from ace_core.planner.code_generation import generate_codes
 from ace_core.planner.linear import decoding_ops, logits_head
 from ace_core.planner.quantized import build_int8
 from ace_core.planner.token_choice import SamplingParameters
-from ace_core.planner.vocabulary import CODE_COUNT, FIRST_CODE
+from ace_core.planner.vocabulary import FIRST_CODE
+from ace_core.song.fields import CODE_COUNT
 
 from .common import Options, PeakMemory, Result, parse_options, report
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from torch import Tensor
 
 from ..audio.waveform import SAMPLE_RATE, sample_count
+from ..json_files import JsonFormat
 from ..progress import Progress
 from ..song.blueprint import Blueprint
 from .key import Key, estimate_key, same_key
@@ -25,8 +26,7 @@ from .tempo import Tempo, estimate_tempo
 TEMPO_TOLERANCE = 0.02  # of the asked tempo
 DURATION_TOLERANCE_SECONDS = 0.05
 
-JSON_FORMAT = "ace_composer.audio_facts"
-JSON_VERSION = 1
+AUDIO_FACTS_FORMAT = JsonFormat("ace_composer.audio_facts", 1, "file of audio facts")
 
 _MEASUREMENTS = 4
 
@@ -133,8 +133,7 @@ def describe_facts(facts: AudioFacts) -> str:
 def facts_json(songs: Sequence[tuple[AudioFacts, Sequence[Comparison]]]) -> str:
     """Measurements and comparisons as versioned JSON; what could not be measured, and an endless level, is null."""
     document = {
-        "format": JSON_FORMAT,
-        "version": JSON_VERSION,
+        **AUDIO_FACTS_FORMAT.head(),
         "songs": [
             {
                 "duration_seconds": facts.duration_seconds,

@@ -19,7 +19,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from ..checks import shown
 from ..planner.requests import settle_instrumental
-from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_user_values
+from ..song.blueprint import Blueprint, with_user_values
+from ..song.fields import INSTRUMENTAL_LYRICS
 
 TagPosition: TypeAlias = Literal["prepend", "append", "replace"]
 PromptChoice: TypeAlias = Literal["caption", "genre"]

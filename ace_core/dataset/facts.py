@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..checks import shown
-from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
+from ..song.blueprint import Blueprint
+from ..song.fields import INSTRUMENTAL_LYRICS, PLAN_FIELDS
 from ..song.languages import UNKNOWN_LANGUAGE
+from ..song.texts import WORD_TIME
 from .dataset import PROMPT_CHOICES
 
 MAX_TEXT_BYTES = 1 << 20
@@ -29,22 +31,24 @@ MAX_TABLE_BYTES = 16 << 20
 DELIMITERS = (",", ";", "\t")
 FILE_COLUMNS = ("file", "filename", "file_name", "audio_path")
 
+_SONG_FIELDS = [  # all that a plan has but the length, which is the recording's
+    field for field in PLAN_FIELDS if field.is_auto and field.name != "duration_seconds"
+]
 _NAMES = {
-    "keyscale": "key",
-    "initialkey": "key",
-    "timesignature": "time_signature",
-    "vocal_language": "language",
+    **{
+        other: field.name
+        for field in _SONG_FIELDS
+        for other in (field.metadata or field.name, *field.aliases, *(tag.lower() for tag in field.tags))
+    },
     "instrumental": "is_instrumental",
     "genres": "genre",
     "prompt_override": "prompt_choice",
 }
-_BLUEPRINT_FIELDS = ("caption", "lyrics", "language", "bpm", "key", "time_signature")
-_FIELDS = (*_BLUEPRINT_FIELDS, "genre", "is_instrumental", "prompt_choice", "labeled")
+_FIELDS = (*(field.name for field in _SONG_FIELDS), "genre", "is_instrumental", "prompt_choice", "labeled")
 _WITHOUT_MEANING = ("id", *FILE_COLUMNS, "raw_lyrics", "formatted_lyrics", "duration", "custom_tag")
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
 
 _LINE_TIME = re.compile(r"\s*\[(\d+):(\d+(?:[.:]\d+)?)\]")
-_WORD_TIME = re.compile(r"<\d+:\d+(?:[.:]\d+)?>")
 _LRC_HEADER = re.compile(r"\s*\[(?:ar|al|ti|au|by|re|ve|la|offset|length|tool|#)\s*:[^\]]*\]\s*", re.IGNORECASE)
 
 
@@ -147,7 +151,7 @@ def lyrics_of_lrc(text: str) -> str:
             times.append(60 * int(match[1]) + float(match[2].replace(":", ".")))
             line = line[match.end() :]
         latest = times[0] if times else latest  # a line without time stays behind the one before
-        words = " ".join(_WORD_TIME.sub("", line).split())
+        words = " ".join(WORD_TIME.sub("", line).split())
         lines += [(time, words) for time in times or [latest]]
     return "\n".join(words for _, words in sorted(lines, key=lambda item: item[0])).strip()
 

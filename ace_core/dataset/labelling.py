@@ -17,11 +17,12 @@ from torch import Tensor
 
 from ..progress import Progress, share_of_progress
 from ..song.blueprint import Blueprint, with_user_values
+from ..song.fields import MUSIC_FIELDS
 from .dataset import Clip, Dataset, Skipped, with_facts
 from .official_json import Sample, matching_name
 from .recordings import read_clip
 
-ASKED_ALWAYS = ("caption", "bpm", "key", "time_signature")
+ASKED_ALWAYS = ("caption", *(name for name in MUSIC_FIELDS if name != "duration_seconds"))
 
 
 class Described(NamedTuple):

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..checks import shown
+from ..song.blueprint import Blueprint
+from ..song.fields import MUSIC_FIELDS, PLAN_FIELDS
 from ..song.languages import UNKNOWN_LANGUAGE
 from .dataset import Clip, Dataset
 from .facts import Facts, read_facts
@@ -107,9 +109,7 @@ def _sample(clip: Clip, dataset: Dataset) -> dict[str, object]:
         "lyrics": song.lyrics or "",
         "raw_lyrics": "" if song.is_instrumental else song.lyrics or "",
         "formatted_lyrics": "",
-        "bpm": song.bpm,
-        "keyscale": song.key or "",
-        "timesignature": "" if song.time_signature is None else str(song.time_signature),
+        **{field.metadata: _written(song, field.name) for field in PLAN_FIELDS if field.name in MUSIC_FIELDS},
         "duration": int(clip.seconds),
         "language": song.language or UNKNOWN_LANGUAGE,
         "is_instrumental": song.is_instrumental,
@@ -117,3 +117,11 @@ def _sample(clip: Clip, dataset: Dataset) -> dict[str, object]:
         "labeled": clip.labeled,
         "prompt_override": clip.prompt_choice,
     }
+
+
+def _written(song: Blueprint, field: str) -> object:
+    """A value as the official application writes it: numbers but the tempo are text."""
+    value = getattr(song, field)
+    if field == "bpm":
+        return value
+    return "" if value is None else str(value)

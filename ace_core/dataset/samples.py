@@ -22,10 +22,10 @@ from torch import Tensor
 
 from ..audio.waveform import LATENT_CHANNELS
 from ..files import write_whole
+from ..json_files import JsonFormat, read_document
 
 MANIFEST = "manifest.json"
-MANIFEST_FORMAT = "ace_composer.training_data"
-MANIFEST_VERSION = 1
+MANIFEST_FORMAT = JsonFormat("ace_composer.training_data", 1, "manifest")
 
 _TENSORS = ("latents", "packed", "source")
 
@@ -99,7 +99,7 @@ def read_sample(path: Path) -> TrainingSample:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, all of it or nothing."""
-    document = {"format": MANIFEST_FORMAT, "version": MANIFEST_VERSION, **asdict(manifest)}
+    document = {**MANIFEST_FORMAT.head(), **asdict(manifest)}
     text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
     write_whole(folder / MANIFEST, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
@@ -112,9 +112,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["format"] != MANIFEST_FORMAT or document["version"] != MANIFEST_VERSION:
-            raise ValueError(f"format {document['format']!r}, version {document['version']!r}")
+        document = read_document(path.read_text(encoding="utf-8"), MANIFEST_FORMAT)
         samples = tuple(
             SampleEntry(str(entry["file"]), str(entry["audio"]), float(entry["seconds"]), str(entry["caption"]))
             for entry in document["samples"]

@@ -15,10 +15,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ..json_files import JsonFormat
 from .timed_lyrics import Granularity, TimedLine, TimedLyrics, TimedText, timed_texts
 
-JSON_FORMAT = "ace_composer.timed_lyrics"
-JSON_VERSION = 1
+TIMED_LYRICS_FORMAT = JsonFormat("ace_composer.timed_lyrics", 1, "file of timed lyrics")
 SHORTEST_CUE_SECONDS = 1.0
 LEAST_CUE_SECONDS = 0.04  # of lines that start together; one frame of a video
 
@@ -52,8 +52,7 @@ def webvtt(lyrics: TimedLyrics) -> str:
 def timed_json(lyrics: TimedLyrics) -> str:
     """Lines with their words and tokens as versioned JSON, times in seconds."""
     document = {
-        "format": JSON_FORMAT,
-        "version": JSON_VERSION,
+        **TIMED_LYRICS_FORMAT.head(),
         "duration_seconds": round(lyrics.duration_seconds, 3),
         "lines": [
             {

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ..json_files import JsonFormat
 from ..planner.scoring import PART_WEIGHTS, PlannerScores, weighted_score
 from .alignment_score import AlignmentScore
 
@@ -17,8 +18,7 @@ PARTS = (*PART_WEIGHTS, ALIGNMENT)
 TOTAL = "total"
 DEFAULT_WEIGHTS: Mapping[str, float] = {**PART_WEIGHTS, ALIGNMENT: 1.0}  # as much as the planner's parts together
 
-JSON_FORMAT = "ace_composer.scores"
-JSON_VERSION = 1
+SCORES_FORMAT = JsonFormat("ace_composer.scores", 1, "scores file")
 
 
 class SongScores(NamedTuple):
@@ -103,8 +103,7 @@ def score_table(songs: Sequence[SongScores], order: Sequence[int] | None = None)
 def scores_json(songs: Sequence[SongScores]) -> str:
     """Scores as versioned JSON."""
     document = {
-        "format": JSON_FORMAT,
-        "version": JSON_VERSION,
+        **SCORES_FORMAT.head(),
         "songs": [{"total": song.total, "parts": dict(song.parts), "details": dict(song.details)} for song in songs],
     }
     return json.dumps(document, indent=1) + "\n"

@@ -21,8 +21,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
+from ..song.fields import CODE_COUNT
 from .text_tokens import TextTokens
-from .vocabulary import CODE_COUNT, FIRST_CODE, MAX_POSITIONS, THINK_END, THINK_START, TURN_END, TURN_START
+from .vocabulary import FIRST_CODE, MAX_POSITIONS, THINK_END, THINK_START, TURN_END, TURN_START
 
 PlannerTask: TypeAlias = Literal["generate", "understand", "write", "rewrite"]
 

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ..models.qwen3 import Qwen3
 from ..progress import Progress
-from ..song.fields import MAX_BATCH_SIZE
+from ..song.fields import CODE_COUNT, MAX_BATCH_SIZE
 from .decoding import Decoder
 from .linear import logits_head
 from .token_choice import BLOCKED, GumbelNoise, SamplingParameters, choose, guide
-from .vocabulary import CODE_COUNT, FIRST_CODE, TURN_END
+from .vocabulary import FIRST_CODE, TURN_END
 
 STEPS_BETWEEN_CHECKS = 8
 END = CODE_COUNT  # the column after the codes

@@ -33,8 +33,7 @@ from torch import Tensor
 
 from ..audio.waveform import MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..checkpoints.tokenizer import TextTokenizer
-from ..song.fields import KEYS, MAX_BPM, MIN_BPM, TIME_SIGNATURES
-from ..song.languages import LANGUAGES
+from ..song.fields import PLAN_FIELDS
 from .metadata import METADATA_FIELDS, write_metadata
 from .prefix_trees import Node, build_tree
 from .text_tokens import TextTokens, read_text_tokens
@@ -70,18 +69,15 @@ class Grammar:
 def build_grammar(tokenizer: TextTokenizer) -> Grammar:
     """Trees and masks for a byte-level tokenizer of the Qwen kind; takes about a second."""
     tokens = read_text_tokens(tokenizer)
-    values: dict[str, Collection[str | int]] = {
-        "bpm": range(MIN_BPM, MAX_BPM + 1),
-        "duration": range(MIN_DURATION_SECONDS, MAX_DURATION_SECONDS + 1),
-        "keyscale": KEYS,
-        "language": LANGUAGES,
-        "timesignature": tuple(TIME_SIGNATURES),
-    }
     names = {name: tokens.encode(f"{name}:") for name in METADATA_FIELDS}
     return Grammar(
         tokens=tokens,
         names=names,
-        trees={name: _value_tree(tokens, name, legal) for name, legal in values.items()},
+        trees={
+            field.metadata: _value_tree(tokens, field.metadata, field.values)
+            for field in PLAN_FIELDS
+            if field.metadata and field.values
+        },
         after_line={name: tokens.indented_or(ids[0]) for name, ids in names.items()},
     )
 

@@ -4,15 +4,14 @@ A block is one `name: value` line for each field, names in alphabetical order; a
 model was trained on PyYAML's spelling, so `write_metadata` is PyYAML's own `safe_dump` with Unicode kept and lines
 folded at 80. Matches the published `_format_metadata_as_cot` and `parse_lm_output` where those are right.
 
-Where the traps are:
-
-* PyYAML quotes what YAML would misread: a caption with `: ` or ` #` in it, and the language `no`, which is a boolean.
+Traps:
+- PyYAML quotes what YAML would misread: a caption with `: ` or ` #` in it, and the language `no`, which is a boolean.
   The published reader keeps such quotes as part of the value; here they are undone.
-* Plain text is taken as it stands. YAML would drop what follows ` #` in an unquoted caption and refuse one with `: `.
-* Nothing is ever constructed from the text. A quoted or block value goes through YAML's parser, which yields events,
+- Plain text is taken as it stands. YAML would drop what follows ` #` in an unquoted caption and refuse one with `: `.
+- Nothing is ever constructed from the text. A quoted or block value goes through YAML's parser, which yields events,
   and must be one scalar there; tags, anchors, aliases and whatever else is no valid value are plain text.
-* An escape in a quoted value can spell what the grammar forbids, and free text can spell `<|im_end|>` in pieces:
-  `clean_text` takes both out of texts that go into a blueprint.
+- An escape in a quoted value can spell what the grammar forbids, and free text can spell `<|im_end|>` in pieces:
+  `without_control_tokens` takes both out of texts that go into a blueprint.
 """
 
 from __future__ import annotations
@@ -24,26 +23,18 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from ..song.blueprint import Blueprint
+from ..song.fields import PLAN_FIELDS
+from ..song.texts import without_control_tokens
 
-METADATA_FIELDS = ("bpm", "caption", "duration", "genres", "keyscale", "language", "timesignature")
+BLUEPRINT_FIELDS = {field.metadata: field.name for field in PLAN_FIELDS if field.metadata}
+METADATA_FIELDS = tuple(sorted([*BLUEPRINT_FIELDS, "genres"]))
 MAX_METADATA_CHARACTERS = 65_536
-
-BLUEPRINT_FIELDS = {
-    "bpm": "bpm",
-    "caption": "caption",
-    "duration": "duration_seconds",
-    "keyscale": "key",
-    "language": "language",
-    "timesignature": "time_signature",
-}
 
 _FIELD = re.compile(rf"({'|'.join(METADATA_FIELDS)}):")
 _CODE = "<|audio_code_"
 _LYRICS_HEADER = re.compile(
     r"\s*(?:#\s*Languages?\b[^\n]*\n[^\n#\[]*\n\s*)?(?:#\s*Lyrics?\b[^\n]*(?:\n|\Z))?", re.IGNORECASE
 )
-_CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]*\|>|</?think>")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _QUOTED_OR_BLOCK = ("'", '"', "|", ">")  # so a value has no tag, anchor or alias before it
 _ONE_VALUE = [
     yaml.StreamStartEvent,
@@ -93,22 +84,16 @@ def read_metadata(text: str) -> dict[str, str]:
 
 def read_lyrics(text: str) -> str:
     """Lyrics without the headers the model may put before them and without audio codes or control tokens after them."""
-    body = clean_text(text.split(_CODE)[0])
+    body = without_control_tokens(text.split(_CODE)[0])
     header = _LYRICS_HEADER.match(body)
     return body[header.end() if header else 0 :].strip()
 
 
-def clean_text(text: str) -> str:
-    """A text without control tokens and unprintable characters, however they were nested."""
-    cleaned = _UNPRINTABLE.sub("", text)
-    while cleaned != (shorter := _CONTROL_TOKEN.sub("", cleaned)):
-        cleaned = shorter
-    return cleaned.strip()
-
-
 def song_values(metadata: Mapping[str, str]) -> dict[str, Any]:
     """Metadata under the names of blueprint fields, as `Blueprint` takes them; empty values and genres are left out."""
-    cleaned = {BLUEPRINT_FIELDS[name]: clean_text(metadata[name]) for name in metadata if name in BLUEPRINT_FIELDS}
+    cleaned = {
+        BLUEPRINT_FIELDS[name]: without_control_tokens(metadata[name]) for name in metadata if name in BLUEPRINT_FIELDS
+    }
     return {name: value for name, value in cleaned.items() if value}
 
 
@@ -120,15 +105,9 @@ def song_metadata(blueprint: Blueprint) -> dict[str, str | int]:
     caption = blueprint.rewritten_caption
     if caption is None and blueprint.origin("caption") == "planner":
         caption = blueprint.caption
-    duration = blueprint.duration_seconds
-    values = {
-        "bpm": blueprint.bpm,
-        "caption": caption,
-        "duration": None if duration is None else int(duration),
-        "keyscale": blueprint.key,
-        "language": blueprint.language,
-        "timesignature": blueprint.time_signature,
-    }
+    values = {name: getattr(blueprint, field) for name, field in BLUEPRINT_FIELDS.items()} | {"caption": caption}
+    if blueprint.duration_seconds is not None:
+        values["duration"] = int(blueprint.duration_seconds)
     return {name: value for name, value in values.items() if value is not None}
 
 

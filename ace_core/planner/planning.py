@@ -20,8 +20,8 @@ from dataclasses import replace
 
 from ..audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, code_count
 from ..progress import Progress, part_of_progress
-from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, resolved_duration, with_planned_values
-from ..song.fields import MAX_BATCH_SIZE
+from ..song.blueprint import Blueprint, resolved_duration, with_planned_values
+from ..song.fields import INSTRUMENTAL_LYRICS, MAX_BATCH_SIZE, MUSIC_FIELDS
 from .chat_prompts import check_positions, codes_prompt, negative_codes_prompt, plan_prompt
 from .code_generation import generate_codes
 from .grammar import Grammar, PlanConstraint, plan_constraint
@@ -43,8 +43,6 @@ PLAN_PARAMETERS = SamplingParameters(temperature=0.85, top_p=0.9)
 CODES_PARAMETERS = SamplingParameters(temperature=0.85, top_p=0.9)
 CODES_GUIDANCE_SCALE = 2.0
 NATURAL_ENDING_SECONDS = 4
-
-_NUMBERS_AND_KEY = ("bpm", "key", "time_signature", "duration_seconds")
 
 
 def plan(
@@ -194,7 +192,7 @@ def check_negative_prompt(negative_prompt: str, guidance_scale: float) -> None:
 
 
 def _open_names(detect_language: bool) -> tuple[str, ...]:
-    return (*_NUMBERS_AND_KEY, "language") if detect_language else _NUMBERS_AND_KEY
+    return (*MUSIC_FIELDS, "language") if detect_language else MUSIC_FIELDS
 
 
 def _plan_constraint(

@@ -15,8 +15,8 @@ from ..checks import spread
 from ..models.qwen3 import Qwen3
 from ..progress import Progress, part_of_progress
 from ..runtime import Runtime
-from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_planned_values
-from ..song.fields import MAX_BATCH_SIZE
+from ..song.blueprint import Blueprint, with_planned_values
+from ..song.fields import INSTRUMENTAL_LYRICS, MAX_BATCH_SIZE
 from ..song.languages import UNKNOWN_LANGUAGE
 from .chat_prompts import check_positions
 from .grammar import CAPTION_TOKENS, Grammar, PlanConstraint

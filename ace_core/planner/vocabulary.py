@@ -14,5 +14,4 @@ THINK_START = 151_667
 THINK_END = 151_668
 TEXT_ROWS = 151_669  # ids below this are text and special tokens
 FIRST_CODE = 151_669
-CODE_COUNT = 64_000
 MAX_POSITIONS = 40_960

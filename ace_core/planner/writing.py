@@ -21,10 +21,12 @@ from typing import NamedTuple
 
 from ..audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..progress import Progress
-from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, with_planned_values, with_user_values
+from ..song.blueprint import Blueprint, with_planned_values, with_user_values
+from ..song.fields import INSTRUMENTAL_LYRICS
+from ..song.texts import without_control_tokens
 from .chat_prompts import rewrite_prompt, understand_prompt, write_prompt
 from .grammar import LYRICS_TOKENS, plan_constraint
-from .metadata import clean_text, song_metadata
+from .metadata import song_metadata
 from .requests import (
     Answer,
     PlannedSongs,
@@ -211,7 +213,7 @@ def hear(
     return [
         Heard(
             with_planned_values(fill_open_fields(Blueprint(), answer.metadata, ()), lyrics=answer.lyrics),
-            clean_text(answer.metadata.get("genres", "")),
+            without_control_tokens(answer.metadata.get("genres", "")),
             answer,
         )
         for answer in ask(planner, requests, parameters, on_progress)

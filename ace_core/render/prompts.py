@@ -12,7 +12,8 @@ Traps:
 
 from __future__ import annotations
 
-from ..song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
+from ..song.blueprint import Blueprint
+from ..song.fields import INSTRUMENTAL_LYRICS
 from ..song.languages import UNKNOWN_LANGUAGE
 
 CAPTION_TEMPLATE = "# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n{metas}<|endoftext|>\n"

@@ -1,10 +1,10 @@
 """The 51 vocal languages of ACE-Step 1.5 and the spellings people use for them.
 
-The codes and their order are the published constants'. They are ISO 639-1 with three exceptions: ``yue`` (Cantonese),
-``zh`` for Mandarin only, and ``unknown``. Names are English first, then other English and native ones; non-ASCII is
-escaped. Matching ignores case, accents and width, so both sides go through ``_fold``.
+The codes and their order are the published constants'. They are ISO 639-1 with three exceptions: `yue` (Cantonese),
+`zh` for Mandarin only, and `unknown`. Names are English first, then other English and native ones; non-ASCII is
+escaped. Matching ignores case, accents and width, so both sides go through `_fold`.
 
-Trap: ``no`` is Norwegian. A YAML reader turns it into a boolean, which is refused here instead of being guessed at.
+Trap: `no` is Norwegian. A YAML reader turns it into a boolean, which is refused here instead of being guessed at.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ _CODE_OF_NAME = {_fold(name): code for code, names in LANGUAGE_NAMES.items() for
 
 
 def find_language(text: str) -> str | None:
-    """The language code for a code, a tag such as ``pt-BR``, or an English or native name; None if there is none.
+    """The language code for a code, a tag such as `pt-BR`, or an English or native name; None if there is none.
 
-    A trailing parenthesis is ignored: ``Chinese (Simplified)`` is ``zh``.
+    A trailing parenthesis is ignored: `Chinese (Simplified)` is `zh`.
     """
     folded = _PARENTHESIS.sub("", _fold(text))
     tag = folded.replace("_", "-")

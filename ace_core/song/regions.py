@@ -49,7 +49,7 @@ def seconds_per_bar(blueprint: Blueprint) -> float:
 
 
 def parse_regions(text: str, *, bar_seconds: float | None = None) -> list[Region]:
-    """Read regions such as ``10-20, 35.5-40``, separated by commas, semicolons or new lines; blank text is none.
+    """Read regions such as `10-20, 35.5-40`, separated by commas, semicolons or new lines; blank text is none.
 
     Args:
         bar_seconds: length of a bar where the numbers are bars, None where they are seconds.

@@ -26,7 +26,12 @@ def id3_tag(tags: Tags) -> bytes:
     frames = [_user_text(name, text) for name, text in tags.json.items()]
     frames += [
         _text(identifier, text)
-        for identifier, text in (("TIT2", tags.title), ("TBPM", tags.bpm), ("TKEY", tags.key), ("TSSE", ENCODER))
+        for identifier, text in (
+            ("TIT2", tags.title),
+            ("TBPM", tags.fields["bpm"]),
+            ("TKEY", tags.fields["key"]),
+            ("TSSE", ENCODER),
+        )
         if text
     ]
     if tags.lyrics:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..checks import shown
-from ..song.blueprint import Blueprint, blueprints_from_json, blueprints_to_json
+from ..json_files import JsonFormat, read_document
+from ..song.blueprint import Blueprint
+from ..song.blueprint_json import blueprints_from_json, blueprints_to_json
 
-JSON_FORMAT = "ace_composer.song"
-JSON_VERSION = 1
-MAX_JSON_CHARACTERS = 4_000_000
+SONG_FORMAT = JsonFormat("ace_composer.song", 1, "song record")
+MAX_RECORD_CHARACTERS = 4_000_000
 MAX_ENTRIES = 64
 MAX_TEXT_CHARACTERS = 262_144
 MAX_SEED = 2**64 - 1
@@ -63,8 +64,7 @@ class SongRecord:
 def record_to_json(record: SongRecord) -> str:
     """A record as one line of ASCII; reading it back gives an equal record."""
     document = {
-        "format": JSON_FORMAT,
-        "version": JSON_VERSION,
+        **SONG_FORMAT.head(),
         "blueprint": json.loads(blueprints_to_json([record.blueprint])),
         **{name: dict(getattr(record, name)) for name in _CHECKS},
         **{name: getattr(record, name) for name in _TEXTS},
@@ -78,19 +78,7 @@ def record_from_json(text: str) -> SongRecord:
     Raises:
         ValueError: not a record, a newer version, too large, or a value that a record cannot have.
     """
-    if len(text) > MAX_JSON_CHARACTERS:
-        raise ValueError(f"a song record has at most {MAX_JSON_CHARACTERS} characters, got {len(text)}")
-    try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"this is not a song record: it is not valid JSON ({error})") from error
-    if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
-        raise ValueError(f'this is not a song record: it must be an object with "format": "{JSON_FORMAT}"')
-    version = document.get("version")
-    if version != JSON_VERSION:
-        raise ValueError(
-            f"song record version {shown(version)} cannot be read, only {JSON_VERSION}: update ACE Composer"
-        )
+    document = read_document(text, SONG_FORMAT, max_characters=MAX_RECORD_CHARACTERS)
     blueprints = blueprints_from_json(json.dumps(document.get("blueprint")))
     if len(blueprints) != 1:
         raise ValueError(f"a song record holds one song, got {len(blueprints)}")

@@ -19,7 +19,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ..song.fields import FLAT_SIGN, SHARP_SIGN
+from ..song.blueprint import Blueprint
+from ..song.fields import FLAT_SIGN, PLAN_FIELDS, SHARP_SIGN
+from ..song.texts import UNPRINTABLE_IN_TAGS, WORD_TIME
 from .record import SongRecord, record_to_json
 
 RECORD_NAME = "ace_composer"
@@ -28,12 +30,10 @@ MAX_JSON_BYTES = 4_000_000  # record, workflow and prompt together; a FLAC comme
 FIRST_OGG_PAGE_BYTES = 65_025 - 200  # of comments, without their header
 
 _BRACE = 0x7D
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _LRC_TIME = re.compile(r"\[(\d{1,4}):(\d{1,2})(?:[.:](\d{1,3}))?\]")
-_WORD_TIME = re.compile(r"<\d{1,4}:\d{1,2}(?:[.:]\d{1,3})?>")
 
 
-class TimedLine(NamedTuple):
+class SyncedLine(NamedTuple):
     """A line of lyrics and when it begins."""
 
     milliseconds: int
@@ -45,16 +45,15 @@ class Tags(NamedTuple):
 
     Attributes:
         timed_lyrics: the lines of `lrc`.
-        key: in short, such as F#m.
+        fields: those of the plan that have tags, by name; a key in short, such as F#m.
         json: ASCII texts by name, in the order they must have in the file; the record is the last.
     """
 
     title: str
     lyrics: str
     lrc: str
-    timed_lyrics: tuple[TimedLine, ...]
-    bpm: str
-    key: str
+    timed_lyrics: tuple[SyncedLine, ...]
+    fields: Mapping[str, str]
     json: Mapping[str, str]
 
 
@@ -78,8 +77,7 @@ def song_tags(record: SongRecord, title: str, workflow: object, prompt: object) 
         lyrics=_clean(blueprint.lyrics or ""),
         lrc=lrc,
         timed_lyrics=tuple(sorted(_timed_lines(lrc))),
-        bpm=str(blueprint.bpm or ""),
-        key=_short_key(blueprint.key or ""),
+        fields={field.name: _field_text(blueprint, field.name) for field in PLAN_FIELDS if field.tags},
         json=_fitting_json(record, {"workflow": workflow, "prompt": prompt}, notes),
     )
     return tags, notes
@@ -92,10 +90,8 @@ def vorbis_comments(tags: Tags) -> dict[str, str]:
         "TITLE": tags.title,
         "LYRICS": tags.lyrics,
         "SYNCEDLYRICS": tags.lrc,
-        "BPM": tags.bpm,
-        "KEY": tags.key,
-        "INITIALKEY": tags.key,
     }
+    comments |= {tag: tags.fields[field.name] for field in PLAN_FIELDS for tag in field.tags}
     return {name: value for name, value in comments.items() if value}
 
 
@@ -142,23 +138,27 @@ def _without_stray_braces(texts: Mapping[str, str]) -> dict[str, str]:
     return padded
 
 
-def _timed_lines(lrc: str) -> Iterator[TimedLine]:
+def _timed_lines(lrc: str) -> Iterator[SyncedLine]:
     for line in lrc.split("\n"):
-        text = _WORD_TIME.sub("", _LRC_TIME.sub("", line)).strip()
+        text = WORD_TIME.sub("", _LRC_TIME.sub("", line)).strip()
         for minutes, seconds, fraction in _LRC_TIME.findall(line):
             milliseconds = int(fraction.ljust(3, "0")) if fraction else 0
-            yield TimedLine((60 * int(minutes) + int(seconds)) * 1000 + milliseconds, text)
+            yield SyncedLine((60 * int(minutes) + int(seconds)) * 1000 + milliseconds, text)
 
 
-def _short_key(key: str) -> str:
-    """F# minor as F#m, Bb major as Bb."""
-    name = key.replace(SHARP_SIGN, "#").replace(FLAT_SIGN, "b")
+def _field_text(blueprint: Blueprint, field: str) -> str:
+    """A field as tags have it: F# minor as F#m, Bb major as Bb; empty where it is open."""
+    value = getattr(blueprint, field)
+    text = "" if value is None else str(value)
+    if field != "key":
+        return text
+    name = text.replace(SHARP_SIGN, "#").replace(FLAT_SIGN, "b")
     return name.removesuffix(" major").replace(" minor", "m")
 
 
 def _clean(text: str) -> str:
     """Without control characters and halves of characters; lines end with a newline."""
-    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    return UNPRINTABLE_IN_TAGS.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
 def _size(count: int) -> str:

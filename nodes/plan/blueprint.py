@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
-from ...ace_core.song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
-from ...ace_core.song.fields import ASCII_KEYS, TIME_SIGNATURES
+from ...ace_core.song.blueprint import Blueprint
+from ...ace_core.song.fields import ASCII_KEYS, INSTRUMENTAL_LYRICS, TIME_SIGNATURES
 from ...ace_core.song.languages import LANGUAGES
 from .. import compat
 from ..wires import AceBlueprintWire

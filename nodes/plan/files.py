@@ -6,13 +6,8 @@ import json
 
 from comfy_api.v0_0_2 import io
 
-from ...ace_core.song.blueprint import (
-    MAX_JSON_CHARACTERS,
-    Blueprint,
-    blueprints_from_json,
-    blueprints_to_json,
-    with_user_values,
-)
+from ...ace_core.song.blueprint import Blueprint, with_user_values
+from ...ace_core.song.blueprint_json import MAX_BLUEPRINT_CHARACTERS, blueprints_from_json, blueprints_to_json
 from .. import compat
 from ..host import feedback, folders, results
 from ..node import shown
@@ -124,7 +119,7 @@ class AceComposerLoadBlueprint(io.ComfyNode):
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
         path = folders.input_path(file)
-        if path.stat().st_size > 4 * MAX_JSON_CHARACTERS:  # characters take up to 4 bytes
+        if path.stat().st_size > 4 * MAX_BLUEPRINT_CHARACTERS:  # characters take up to 4 bytes
             raise ValueError(f"{file} has {path.stat().st_size} bytes; that is no blueprint")
         blueprints = blueprints_from_json(path.read_text(encoding="utf-8"))
         text = blueprints_to_json(blueprints)

@@ -9,8 +9,8 @@ from comfy_api.v0_0_2 import io
 from ...ace_core.planner.requests import PlannedSongs
 from ...ace_core.planner.token_choice import SamplingParameters
 from ...ace_core.sampling.noise import item_seeds
-from ...ace_core.song.blueprint import SONG_FIELDS, Blueprint
-from ...ace_core.song.fields import MAX_BATCH_SIZE
+from ...ace_core.song.blueprint import Blueprint
+from ...ace_core.song.fields import MAX_BATCH_SIZE, SONG_FIELDS
 from .. import compat
 from ..host import feedback
 from ..node import shown

@@ -21,7 +21,8 @@ from song_runs import (
     with_nodes,
 )
 
-from ace_core.song.blueprint import Blueprint, blueprints_to_json
+from ace_core.song.blueprint import Blueprint
+from ace_core.song.blueprint_json import blueprints_to_json
 
 STEP_OF_16_BITS = 1 / 32768
 AMPLIFIED_DECIBELS = 60  # the host saves 16 bits; this brings differences of 3e-8 above them

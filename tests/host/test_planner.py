@@ -32,8 +32,9 @@ from song_runs import (
     with_nodes,
 )
 
-from ace_core.planner.vocabulary import CODE_COUNT
-from ace_core.song.blueprint import INSTRUMENTAL_LYRICS, Blueprint, blueprints_to_json, fields_left_auto
+from ace_core.song.blueprint import Blueprint, fields_left_auto
+from ace_core.song.blueprint_json import blueprints_to_json
+from ace_core.song.fields import CODE_COUNT, INSTRUMENTAL_LYRICS
 
 SHORT_CODES = 50
 PLAN_SEED = 11

@@ -35,7 +35,8 @@ from song_runs import (
     with_nodes,
 )
 
-from ace_core.song.blueprint import Blueprint, blueprints_to_json
+from ace_core.song.blueprint import Blueprint
+from ace_core.song.blueprint_json import blueprints_to_json
 from ace_core.song_files.files import read_record
 
 TURBO = "diffusion_models/acestep_v1.5_turbo.safetensors"

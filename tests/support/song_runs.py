@@ -16,7 +16,8 @@ from host_process import PACK_ROOT
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
-from ace_core.song.blueprint import Blueprint, blueprints_from_json
+from ace_core.song.blueprint import Blueprint
+from ace_core.song.blueprint_json import blueprints_from_json
 
 API_WORKFLOWS = PACK_ROOT / "workflows" / "api"
 SHORT_SECONDS = 10.0  # the shortest song there is

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ace_core.dataset.dataset import Clip, Dataset, learnt_songs, remarks
-from ace_core.song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
+from ace_core.song.blueprint import Blueprint
+from ace_core.song.fields import INSTRUMENTAL_LYRICS
 
 
 def clips(count: int, **fields: object) -> tuple[Clip, ...]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from ace_core.dataset.dataset import Clip, Dataset
 from ace_core.dataset.labelling import Described, label_dataset, with_labels
 from ace_core.dataset.official_json import dataset_json, parse_json, read_samples
-from ace_core.song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
+from ace_core.song.blueprint import Blueprint
+from ace_core.song.fields import INSTRUMENTAL_LYRICS
 
 HEARD = Described(
     Blueprint(caption="heard", lyrics="heard", language="fr", bpm=77, key="D major", time_signature=3), "jazz"

@@ -14,7 +14,8 @@ from ace_core.dataset.dataset import Clip, Dataset
 from ace_core.dataset.facts import lyrics_of_lrc, read_facts, read_table
 from ace_core.dataset.official_json import dataset_json, matching_name
 from ace_core.dataset.scanning import Scan, folder_stamp, scan_folder
-from ace_core.song.blueprint import INSTRUMENTAL_LYRICS, Blueprint
+from ace_core.song.blueprint import Blueprint
+from ace_core.song.fields import INSTRUMENTAL_LYRICS
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from ace_core.planner import decoding
 from ace_core.planner.cache import allocate_cache, cache_bytes
 from ace_core.planner.code_generation import STEPS_BETWEEN_CHECKS, generate_codes
 from ace_core.planner.token_choice import SamplingParameters
-from ace_core.planner.vocabulary import CODE_COUNT, FIRST_CODE, MAX_POSITIONS, TURN_END
+from ace_core.planner.vocabulary import FIRST_CODE, MAX_POSITIONS, TURN_END
+from ace_core.song.fields import CODE_COUNT
 
 GREEDY = SamplingParameters(temperature=0)
 SAMPLED = SamplingParameters(temperature=1, top_p=0.95)

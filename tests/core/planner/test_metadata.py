@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from ace_core.planner.metadata import (
     METADATA_FIELDS,
-    clean_text,
     read_lyrics,
     read_metadata,
     song_metadata,
@@ -19,6 +18,7 @@ from ace_core.planner.metadata import (
 from ace_core.song.blueprint import Blueprint, with_planned_values
 from ace_core.song.fields import KEYS
 from ace_core.song.languages import LANGUAGES
+from ace_core.song.texts import without_control_tokens
 
 repeatable = settings(deadline=None, derandomize=True)
 
@@ -143,11 +143,11 @@ def test_headers_before_the_lyrics_are_dropped(text: str, lyrics: str) -> None:
 @repeatable
 @given(texts | st.lists(st.sampled_from(["<|", "a", "|>", "<think>", "</", "think>", "\x00", "\x9f"])).map("".join))
 def test_cleaned_text_can_go_into_a_blueprint(text: str) -> None:
-    assert Blueprint(caption=clean_text(text)).caption == (clean_text(text) or None)
+    assert Blueprint(caption=without_control_tokens(text)).caption == (without_control_tokens(text) or None)
 
 
-def test_clean_text_finds_nested_control_tokens() -> None:
-    assert clean_text("a <|<|im_end|>im_end|> b") == "a  b"
+def test_nested_control_tokens_are_found() -> None:
+    assert without_control_tokens("a <|<|im_end|>im_end|> b") == "a  b"
 
 
 def test_values_go_under_the_names_of_blueprint_fields() -> None:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from ace_core.song.blueprint import (
-    MAX_CAPTION_CHARACTERS,
-    MAX_JSON_CHARACTERS,
-    MAX_LYRICS_CHARACTERS,
-    MAX_SONGS,
     Blueprint,
-    blueprints_from_json,
-    blueprints_to_json,
     fields_left_auto,
     resolved_duration,
     with_planned_values,
     with_user_values,
 )
+from ace_core.song.blueprint_json import (
+    MAX_BLUEPRINT_CHARACTERS,
+    MAX_SONGS_PER_FILE,
+    blueprints_from_json,
+    blueprints_to_json,
+)
 from ace_core.song.fields import (
     ASCII_KEYS,
+    AUTO_FIELDS,
     KEYS,
+    MAX_CAPTION_CHARACTERS,
     MAX_CODE_COUNT,
+    MAX_LYRICS_CHARACTERS,
+    SONG_FIELDS,
     normalize_audio_codes,
     normalize_bpm,
     normalize_duration,
@@ -378,11 +383,11 @@ def test_the_largest_file_that_can_be_written_can_be_read() -> None:
         rewritten_caption='"' * MAX_CAPTION_CHARACTERS,
         audio_codes=(63_999,) * MAX_CODE_COUNT,
     )
-    text = blueprints_to_json([largest] * MAX_SONGS)
-    assert len(text) <= MAX_JSON_CHARACTERS
-    assert blueprints_from_json(text) == (largest,) * MAX_SONGS
+    text = blueprints_to_json([largest] * MAX_SONGS_PER_FILE)
+    assert len(text) <= MAX_BLUEPRINT_CHARACTERS
+    assert blueprints_from_json(text) == (largest,) * MAX_SONGS_PER_FILE
     with pytest.raises(ValueError, match="holds 1 to 64 songs, got 65"):
-        blueprints_to_json([largest] * (MAX_SONGS + 1))
+        blueprints_to_json([largest] * (MAX_SONGS_PER_FILE + 1))
 
 
 def test_a_hand_edited_file_may_use_human_spellings_and_leave_fields_out() -> None:
@@ -400,7 +405,7 @@ def document(songs: str, version: str = "1") -> str:
         ("", "not valid JSON"),
         ("[]", 'must be an object with "format"'),
         ('{"format": "x"}', 'must be an object with "format"'),
-        (document("[{}]", "2"), "blueprint version 2 cannot be read, only 1"),
+        (document("[{}]", "2"), "blueprint file version 2 cannot be read, only 1"),
         (document("[]"), '"songs" must be a list of 1 to 64 songs'),
         (document("[" + ",".join(["{}"] * 65) + "]"), '"songs" must be a list of 1 to 64 songs'),
         (document("{}"), '"songs" must be a list of 1 to 64 songs'),
@@ -428,4 +433,9 @@ def test_a_hostile_file_is_refused() -> None:
     with pytest.raises(ValueError, match="not valid JSON"):
         blueprints_from_json("[" * 200_000)
     with pytest.raises(ValueError, match="at most 16000000 characters, got 16000001"):
-        blueprints_from_json(" " * (MAX_JSON_CHARACTERS + 1))
+        blueprints_from_json(" " * (MAX_BLUEPRINT_CHARACTERS + 1))
+
+
+def test_the_field_table_and_blueprint_agree() -> None:
+    assert SONG_FIELDS == tuple(field.name for field in dataclasses.fields(Blueprint) if field.name != "planned")
+    assert AUTO_FIELDS == ("caption", "lyrics", "language", "bpm", "key", "time_signature", "duration_seconds")

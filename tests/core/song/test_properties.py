@@ -12,21 +12,20 @@ from hypothesis import strategies as st
 from ace_core.audio import waveform as audio
 from ace_core.render.prompts import caption_prompt, lyric_prompt
 from ace_core.song.blueprint import (
-    AUTO_FIELDS,
-    SONG_FIELDS,
     Blueprint,
-    blueprints_from_json,
-    blueprints_to_json,
     fields_left_auto,
     resolved_duration,
     with_planned_values,
     with_user_values,
 )
+from ace_core.song.blueprint_json import blueprints_from_json, blueprints_to_json
 from ace_core.song.fields import (
-    AUDIO_CODES,
+    AUTO_FIELDS,
+    CODE_COUNT,
     KEYS,
     MAX_BPM,
     MIN_BPM,
+    SONG_FIELDS,
     TIME_SIGNATURES,
     normalize_audio_codes,
     normalize_bpm,
@@ -53,7 +52,7 @@ field_values = {
     "key": st.sampled_from(KEYS),
     "time_signature": st.sampled_from(list(TIME_SIGNATURES)),
     "duration_seconds": durations,
-    "audio_codes": st.lists(st.integers(0, AUDIO_CODES - 1), max_size=60).map(tuple),
+    "audio_codes": st.lists(st.integers(0, CODE_COUNT - 1), max_size=60).map(tuple),
     "rewritten_caption": printable_text,
 }
 some_values = st.fixed_dictionaries({}, optional=field_values)
@@ -148,7 +147,7 @@ def test_any_text_is_refused_or_normalised_into_the_domain_for_good(text: str) -
         normalize_bpm: lambda value: value in range(MIN_BPM, MAX_BPM + 1),
         normalize_time_signature: lambda value: value in TIME_SIGNATURES,
         normalize_duration: lambda value: audio.MIN_DURATION_SECONDS <= value <= audio.MAX_DURATION_SECONDS,
-        normalize_audio_codes: lambda value: all(0 <= code < AUDIO_CODES for code in value),
+        normalize_audio_codes: lambda value: all(0 <= code < CODE_COUNT for code in value),
     }
     for normalize, is_in_domain in domains.items():
         try:

@@ -1,0 +1,50 @@
+"""Characters and spellings that a song's texts cannot have.
+
+Three sets of unprintable characters, each with its reason:
+
+- `UNPRINTABLE`: what a user's text is refused for. C1 controls pass: the tokenizer knows them, and old files have them.
+- `UNPRINTABLE_BY_MODELS`: what is taken out of a text that a model wrote, C1 controls too, since nobody meant them.
+- `UNPRINTABLE_IN_TAGS`: what is taken out of the tags of a file, also the two characters that no tag can hold.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..checks import shown
+
+CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]*\|>|</?think>")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+UNPRINTABLE_BY_MODELS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+UNPRINTABLE_IN_TAGS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+WORD_TIME = re.compile(r"<\d+:\d+(?:[.:]\d+)?>")  # of an enhanced LRC
+
+
+def normalize_text(name: str, value: object, max_characters: int) -> str | None:
+    """A text with plain line ends and nothing around it; None for nothing.
+
+    Raises:
+        ValueError: it is not text, is too long, or has control tokens or unprintable characters.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be text, got {shown(value)}")
+    text = value.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if len(text) > max_characters:
+        raise ValueError(f"{name} must have at most {max_characters} characters, got {len(text)}")
+    if match := CONTROL_TOKEN.search(text):
+        raise ValueError(f"{name} contains the control token {match[0]!r}: remove it")
+    if match := UNPRINTABLE.search(text):
+        raise ValueError(
+            f"{name} contains the unprintable character {match[0]!r} at position {match.start()}: remove it"
+        )
+    return text or None
+
+
+def without_control_tokens(text: str) -> str:
+    """A model's text without control tokens and unprintable characters, however they were nested."""
+    cleaned = UNPRINTABLE_BY_MODELS.sub("", text)
+    while cleaned != (shorter := CONTROL_TOKEN.sub("", cleaned)):
+        cleaned = shorter
+    return cleaned.strip()
