@@ -30,7 +30,7 @@ CHROMIUM_ARGUMENTS = (
 )
 PAGE_ONLY_INPUTS = {"audioUI"}
 TIMEOUT_MILLISECONDS = 1000 * PATIENCE_SECONDS  # of every wait
-KEY_MILLISECONDS = 5_000  # after which a key is pressed again
+KEY_MILLISECONDS = 5_000  # after which a key that had no effect is pressed again
 
 _NODES_ARE_KNOWN = "() => Boolean(window.app?.vueAppReady && LiteGraph.registered_node_types.AceComposerSample)"
 _EXPORT = "async () => JSON.stringify(await app.graphToPrompt())"
@@ -42,7 +42,11 @@ _RUN = """(milliseconds) => new Promise((resolve, reject) => {
         execution_interrupted: () => reject(new Error("interrupted")),
     };
     for (const [name, listener] of Object.entries(endings)) app.api.addEventListener(name, listener, { once: true });
-    app.queuePrompt(0, 1).then((queued) => queued || reject(new Error("the host refused the prompt")));
+    app.queuePrompt(0, 1).then((queued) => {
+        const errors = app.lastNodeErrors;  // empty where the page 1.32.9 answers false to a prompt that was queued
+        if (!queued && !(errors && Object.keys(errors).length === 0))
+            reject(new Error(`the host refused the prompt: ${JSON.stringify(errors)}`));
+    });
 })"""
 _SHOW_ALL = """([left, top, right, bottom]) => {
     const boxes = [...app.graph.nodes, ...app.graph.groups].map((item) => item.boundingRect ?? item.bounding);
@@ -109,12 +113,15 @@ def open_frontend(
     page.wait_for_function(_NODES_ARE_KNOWN)
     templates = page.get_by_test_id("template-workflows-content")
     templates.wait_for()  # what a first visit opens
-    close_with_escape(templates)
+    close_dialog(templates)
     return page
 
 
-def close_with_escape(part: Locator) -> None:
-    """Press Escape until a dialog has left the page: while it is being drawn, keys get lost."""
+def close_dialog(part: Locator) -> None:
+    """Press Escape until a dialog has left the page: while it is being drawn, keys get lost.
+
+    The page 1.32.9 does not listen to it; there a click beside the dialog closes it.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         part.page.keyboard.press("Escape")
@@ -124,6 +131,7 @@ def close_with_escape(part: Locator) -> None:
         except TimeoutError:
             if time.monotonic() > deadline:
                 raise
+            part.page.mouse.click(1, 1)
 
 
 def _note(messages: list[str], message: ConsoleMessage) -> None:

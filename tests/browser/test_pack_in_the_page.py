@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from frontend import TIMEOUT_MILLISECONDS, close_with_escape, load_workflow, open_frontend
+from frontend import TIMEOUT_MILLISECONDS, close_dialog, load_workflow, open_frontend
 from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 from save_workflows import THUMBNAIL_PIXELS
@@ -37,7 +37,7 @@ def page(shared_page: Page) -> Iterator[Page]:
     yield shared_page
     dialogs = shared_page.get_by_role("dialog")
     while dialogs.count():
-        close_with_escape(dialogs.last)
+        close_dialog(dialogs.last)
 
 
 @pytest.mark.parametrize("node_id", list(NODE_TEXTS["en"]))
@@ -68,7 +68,7 @@ def open_templates_at(page: Page, name: str) -> Locator:
             page.get_by_test_id(f"template-workflow-{name}").wait_for(timeout=patience_milliseconds)
             return dialog
         except TimeoutError:
-            close_with_escape(dialog)
+            close_dialog(dialog)
     pytest.fail(f"the template browser does not offer {name}")
 
 
