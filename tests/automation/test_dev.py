@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import hosts
 import pytest
 
 import dev
@@ -22,6 +25,9 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     monkeypatch.setattr(dev, "run_python", record)
     for preparation in ("make_environment", "prepare_host", "prepare_music", "prepare_browser"):
         monkeypatch.setattr(dev, preparation, lambda: Path("comfyui"))
+    monkeypatch.setattr(dev, "host_version", lambda _: dev.OLDEST_VERSION)
+    for variable in ("COMFYUI_PATH", "COMFYUI_FRONTEND"):
+        monkeypatch.setenv(variable, "")
     return recorded
 
 
@@ -71,6 +77,72 @@ def test_options_of_the_demo_and_of_a_benchmark_pass_through(commands: list[tupl
         (str(dev.ROOT / "automation" / "demo.py"), "--models", "here", "--output=there"),
         ("-m", "benchmarks.dit", "--case", "base", "--json"),
     ]
+
+
+@pytest.mark.parametrize("command", ["test", "demo", "serve", "setup", "texts"])
+def test_a_host_and_a_frontend_are_passed_on(
+    commands: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    steps = ["host", "browser"] if command == "test" else []
+    assert dev.main([command, *steps, "--host", "ComfyUI", "--frontend=1.58.1"]) == 0
+    assert os.environ["COMFYUI_PATH"] == str(tmp_path / "ComfyUI")
+    assert os.environ["COMFYUI_FRONTEND"] == "1.58.1"
+    assert all("--host" not in arguments for arguments in commands)
+
+
+@pytest.mark.parametrize(("version", "extra"), [((0, 3, 75), " and not newer_host"), ((0, 27, 0), "")])
+def test_what_only_newer_hosts_show_is_tested_there(
+    commands: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], extra: str
+) -> None:
+    monkeypatch.setattr(dev, "host_version", lambda _: version)
+    dev.main(["test", "host", "browser"])
+    assert [command[-1] for command in commands] == [f"host and not gpu{extra}", f"browser{extra}"]
+
+
+def test_texts_are_written_for_a_language(commands: list[tuple[str, ...]]) -> None:
+    assert dev.main(["texts", "zh"]) == 0
+    assert commands == [(str(dev.ROOT / "automation" / "texts.py"), "zh")]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """Records what pip is told to install; every package becomes a file of its name."""
+    recorded: list[list[str]] = []
+
+    def pip(command: Sequence[str | Path]) -> None:
+        target, *packages = command[command.index("--target") + 1 :]
+        Path(target).mkdir()
+        for package in packages:
+            (Path(target) / str(package)).touch()
+        recorded.append([str(package) for package in packages])
+
+    monkeypatch.setattr(dev, "call", pip)
+    monkeypatch.setattr(hosts, "FOLDER", tmp_path / "prepared")
+    return recorded
+
+
+def test_a_newer_host_gets_its_packages_and_the_frontend_once(
+    installed: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "main.py").touch()
+    (tmp_path / "comfyui_version.py").write_text('__version__ = "0.33.0"', encoding="ascii")
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    monkeypatch.setenv("COMFYUI_FRONTEND", "1.58.1")
+    packages = hosts.PACKAGES[0, 33, 0]
+    for _ in range(2):
+        assert dev.prepare_host() == tmp_path
+        assert installed == [list(packages), ["comfyui-frontend-package==1.58.1"]]
+    assert {path.name for path in hosts.packages_folder(packages).iterdir()} == set(packages)
+    assert [path.name for path in (tmp_path / "prepared" / "frontends").iterdir()] == ["1.58.1"]
+
+
+def test_the_browser_step_installs_the_frontends_of_the_smoke_test(
+    installed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dev, "find_chromium", lambda: Path("chromium"))
+    dev.prepare_browser()
+    assert installed == [[f"comfyui-frontend-package=={version}"] for version in hosts.SMOKE_FRONTENDS]
 
 
 def test_an_old_python_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

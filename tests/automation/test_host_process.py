@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,10 +11,10 @@ import urllib.request
 from pathlib import Path
 
 import host_process
+import hosts
 import psutil
 import pytest
-from host_process import PACK_NAME, PACK_ROOT, HostProcess, HostStartError, link_directory
-from hosts import find_comfyui
+from host_process import PACK_NAME, PACK_ROOT, PATIENCE_SECONDS, HostProcess, HostStartError, link_directory
 
 SERVER = """
 import http.server, os, subprocess, sys
@@ -26,11 +27,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 http.server.HTTPServer(("127.0.0.1", int(options["port"])), Handler).serve_forever()
 """
-WAIT_SECONDS = 20.0
 
 
 def write_server(directory: Path, source: str) -> Path:
     (directory / "main.py").write_text(source, encoding="utf-8")
+    (directory / "comfyui_version.py").write_text('__version__ = "0.3.75"\n', encoding="utf-8")
     return directory
 
 
@@ -41,7 +42,7 @@ def runs(process_id: int) -> bool:
 
 def wait_until_gone(process_ids: list[int]) -> list[int]:
     """The processes that are still alive after a fair time."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while (left := [number for number in process_ids if runs(number)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
@@ -126,23 +127,21 @@ def test_free_port_can_be_bound() -> None:
         probe.bind(("127.0.0.1", host_process.free_port()))
 
 
-def test_comfyui_path_comes_first_and_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="COMFYUI_PATH must name a ComfyUI checkout; there is no"):
-        find_comfyui()
-    write_server(tmp_path, "")
-    assert find_comfyui() == tmp_path
-
-
-def test_the_comfyui_around_the_pack_comes_before_the_prepared_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("COMFYUI_PATH", raising=False)
-    monkeypatch.setattr(host_process, "PACK_ROOT", tmp_path / "custom_nodes" / PACK_NAME)
-    monkeypatch.setattr(host_process, "PREPARED_HOST", tmp_path / "prepared")
-    assert find_comfyui() is None
-    (tmp_path / "prepared").mkdir()
-    write_server(tmp_path / "prepared", "")
-    assert find_comfyui() == tmp_path / "prepared"
-    write_server(tmp_path, "")
-    assert find_comfyui() == tmp_path
+def test_a_newer_host_gets_its_packages_and_the_frontend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "FOLDER", tmp_path / "prepared")
+    monkeypatch.setattr(hosts, "PACKAGES", {(0, 30): ("newer==1",)})
+    monkeypatch.setenv("PYTHONPATH", "before")
+    source = "import os, sys; print(os.environ['PYTHONPATH'], sys.argv); raise SystemExit(1)"
+    comfyui = write_server(tmp_path, source)
+    (comfyui / "comfyui_version.py").write_text('__version__ = "0.33.0"', encoding="utf-8")
+    with pytest.raises(ValueError, match="run: python dev.py setup --frontend 9.9"):
+        HostProcess(comfyui, tmp_path / "base", frontend="9.9")
+    root = tmp_path / "prepared" / "frontends" / "9.9" / "comfyui_frontend_package" / "static"
+    root.mkdir(parents=True)
+    monkeypatch.setenv("COMFYUI_FRONTEND", "9.9")
+    host = HostProcess(comfyui, tmp_path / "base")
+    with pytest.raises(HostStartError):
+        host.start()
+    packages = hosts.packages_folder(("newer==1",))
+    assert host.log().startswith(f"{os.pathsep.join((str(packages), 'before'))} ")
+    assert f"--front-end-root={root}" in host.log()
