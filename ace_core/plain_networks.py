@@ -12,13 +12,13 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from torch import nn
 
-from .checkpoints.inspection import WeightSource
+from .checkpoints.inspection import Network, WeightSource
 from .checkpoints.loading import build_network, load_state_dict, weight_key
 from .checkpoints.registry import WeightRegistry
 from .planner.linear import decoding_ops
 from .planner.quantized import build_int8
 from .progress import Progress
-from .runtime import Network, OutOfMemory, Part, Place, Precision, Runtime
+from .runtime import OutOfMemory, Part, Place, Precision, Runtime
 
 Held = TypeVar("Held", bound=nn.Module, covariant=True)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[int, int], None]
+CancelCheck: TypeAlias = Callable[[], None]  # called where there is nothing to report; raises to cancel
 
 
 def share_of_progress(on_progress: Progress | None, index: int, count: int) -> Progress | None:

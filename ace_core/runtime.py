@@ -16,12 +16,11 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .checkpoints.inspection import WeightSource
+from .checkpoints.inspection import Network, WeightSource
 from .checkpoints.registry import WeightRegistry
 from .models.layers import AttentionFunction, scaled_dot_product_attention
 from .progress import Progress
 
-Network = TypeVar("Network", bound=nn.Module)
 NetworkOut = TypeVar("NetworkOut", bound=nn.Module, covariant=True)
 OutOfMemory: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 

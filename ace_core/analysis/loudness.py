@@ -26,7 +26,7 @@ BLOCK_SECONDS = 0.4
 HOPS_PER_BLOCK = 4
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
-OVERSAMPLING = 4
+PEAK_OVERSAMPLING = 4
 TRUE_PEAK_TAPS = 32  # of each phase; BS.1770's own filter has 12 and reads low near half the rate
 
 _KAISER_BETA = 8.0
@@ -111,9 +111,9 @@ def _filter(numerator: tuple[float, ...], denominator: tuple[float, ...]) -> tup
 
 
 def _interpolation_filter() -> Tensor:
-    """A windowed sinc [OVERSAMPLING - 1, 1, TRUE_PEAK_TAPS + 1] for the places between two samples."""
+    """A windowed sinc [PEAK_OVERSAMPLING - 1, 1, TRUE_PEAK_TAPS + 1] for the places between two samples."""
     half = TRUE_PEAK_TAPS // 2
-    offsets = torch.arange(1, OVERSAMPLING, dtype=torch.float64)[:, None] / OVERSAMPLING
+    offsets = torch.arange(1, PEAK_OVERSAMPLING, dtype=torch.float64)[:, None] / PEAK_OVERSAMPLING
     distances = torch.arange(-half, half + 1, dtype=torch.float64) - offsets
     taper = torch.sqrt((1 - (distances / (half + 1)) ** 2).clamp(min=0))
     taps: Tensor = torch.sinc(distances) * torch.special.i0(_KAISER_BETA * taper)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 from weakref import WeakValueDictionary
 
-Value = TypeVar("Value")
+Kept = TypeVar("Kept")
 
 
 class FileStamp(NamedTuple):
@@ -53,7 +53,7 @@ class WeightRegistry:
         self._building: dict[WeightKey, threading.Event] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: WeightKey, build: Callable[[], Value]) -> Value:
+    def get(self, key: WeightKey, build: Callable[[], Kept]) -> Kept:
         """The value under `key`, built on the first request.
 
         Other threads that ask for the key meanwhile wait and share the result. If `build` raises, the caller gets the
@@ -66,7 +66,7 @@ class WeightRegistry:
             with self._lock:
                 value = self._values.get(key)
                 if value is not None:
-                    return cast("Value", value)
+                    return cast("Kept", value)
                 building = self._building.get(key)
                 if building is None:
                     done = self._building[key] = threading.Event()

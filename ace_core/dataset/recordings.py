@@ -8,7 +8,6 @@ Traps:
 - Tags that are not UTF-8 make PyAV refuse a file that plays well; they are not read at all.
 - What stands behind the last sound (an old ID3 tag, a cut packet) often does not decode, and nobody hears it. Damage
   that has sound behind it is an error: leaving it out would put a click into the music.
-- The format is told, not guessed, and FFmpeg gets an open file: a playlist that calls itself MP3 opens nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..audio.demuxers import BROKEN_FILE, DEMUXERS
 from ..audio.waveform import (
     MIN_LATENT_FRAMES,
     SAMPLE_RATE,
@@ -38,9 +38,7 @@ from ..progress import Progress
 
 MAX_CLIP_SECONDS = 240.0
 MIN_CLIP_SECONDS = MIN_LATENT_FRAMES * SAMPLES_PER_FRAME / SAMPLE_RATE  # the shortest that the model renders
-DEMUXERS = {".wav": "wav", ".mp3": "mp3", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".m4a": "mp4"}
 
-_BROKEN = (av.FFmpegError, OSError)  # FFmpeg asks a broken file for places before its beginning
 _PACKETS_BETWEEN_REPORTS = 256
 
 
@@ -91,7 +89,7 @@ def read_clip(path: Path, on_progress: Progress | None = None) -> Tensor:
             rate = frame.sample_rate
             try:
                 blocks += [part.to_ndarray() for part in resampler.resample(frame)]
-            except (*_BROKEN, ValueError) as error:  # the kind of samples changes within the file
+            except (*BROKEN_FILE, ValueError) as error:  # the kind of samples changes within the file
                 raise ValueError(f"is damaged at {piece.end_seconds:.1f} s: {error}") from error
         if piece.end_seconds >= MAX_CLIP_SECONDS:
             break
@@ -136,12 +134,12 @@ def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = F
                         try:
                             frames = stream.decode(packet)
                             audible = audible or (until_audible and any(map(_is_audible, frames)))
-                        except _BROKEN as error:
+                        except BROKEN_FILE as error:
                             damage = damage or f"is damaged at {end_seconds:.1f} s: {error.strerror}"
                     if frames and damage:
                         raise ValueError(damage)
                     yield _Piece(frames, end_seconds, declared, audible)
-    except _BROKEN as error:
+    except BROKEN_FILE as error:
         raise ValueError(f"cannot be read as {path.suffix.lower().lstrip('.')}: {error.strerror}") from error
 
 

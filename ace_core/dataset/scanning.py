@@ -22,11 +22,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..audio.demuxers import DEMUXERS
 from ..progress import Progress, share_of_progress
 from .dataset import Clip, Skipped, with_facts
 from .facts import MAX_TABLE_BYTES, Facts, lyrics_of_lrc, read_facts, read_table, read_text
 from .official_json import MAX_DATASET_BYTES, Sample, is_dataset_json, matching_name, parse_json, read_samples
-from .recordings import DEMUXERS, clip_seconds
+from .recordings import clip_seconds
 
 TEXT_SUFFIXES = (".txt", ".lrc")
 SIDECAR_SUFFIXES = (*TEXT_SUFFIXES, ".json", ".csv")

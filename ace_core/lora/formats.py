@@ -213,7 +213,7 @@ def check_fits(
     return tuple(remarks)
 
 
-def describe(adapter: AdapterFiles) -> str:
+def describe_adapter(adapter: AdapterFiles) -> str:
     """One line: kinds, ranks and number of weights."""
     kinds = {KIND_NAMES[stored.kind] + (" (DoRA)" if stored.magnitude else "") for stored in adapter.weights.values()}
     ranks = sorted({stored.rank for stored in adapter.weights.values() if stored.rank is not None})

@@ -20,9 +20,9 @@ from torch import Tensor
 from ..models.qwen3 import Qwen3
 from ..progress import Progress
 from ..song.fields import CODE_COUNT, MAX_BATCH_SIZE
-from .decoding import Decoder
+from .decoding import CachedDecoder
 from .linear import logits_head
-from .token_choice import BLOCKED, GumbelNoise, SamplingParameters, choose, guide
+from .token_choice import BLOCKED, GumbelNoise, SamplingParameters, choose_tokens, guide
 from .vocabulary import FIRST_CODE, TURN_END
 
 STEPS_BETWEEN_CHECKS = 8
@@ -79,7 +79,7 @@ def generate_codes(
     branches = len(rows) // len(prompts)
     # The last code is chosen, never fed.
     capacity = max(len(prompt) + counts[row % len(counts)] - 1 for row, prompt in enumerate(rows))
-    decoder = Decoder(lm, len(rows), capacity, dtype=dtype, device=device)
+    decoder = CachedDecoder(lm, len(rows), capacity, dtype=dtype, device=device)
     hidden = decoder.read_prompts(rows, lambda: report(0))
     report(0)
     songs = _Songs(lm, counts, parameters, seeds, guidance_scale, ending_codes, dtype=dtype, device=device)
@@ -154,7 +154,7 @@ class _Songs:
         columns = logits.shape[-1]
         seen = self._seen
         noise = self._next_noise()
-        chosen = choose(
+        chosen = choose_tokens(
             logits,
             None if noise is None else noise[:, :columns],
             self._parameters,

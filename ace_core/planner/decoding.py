@@ -1,6 +1,6 @@
 """Feeding tokens to the planner: prompts, chunks of known tokens, single tokens, each against the run's own cache.
 
-`Decoder` copes with rows of any lengths at once: each row attends to exactly what it holds, so single tokens need no
+`CachedDecoder` takes rows of any lengths at once: each row attends to exactly what it holds, so single tokens need no
 mask and nothing is computed for padding. `StaticStep` is its single step with nothing but tensors of fixed shape and
 address, positions and mask included: it never asks the host anything, so a CUDA graph can record it.
 
@@ -16,7 +16,7 @@ Traps:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,14 +24,14 @@ from torch.nn import functional as F
 
 from ..models.layers import AttentionFunction, Rotary, blocked_value, rotary_table
 from ..models.qwen3 import Qwen3
+from ..progress import CancelCheck
 from .cache import allocate_cache
 from .vocabulary import MAX_POSITIONS
 
 CHUNK_TOKENS = 512
-Check: TypeAlias = Callable[[], None]
 
 
-class Decoder:
+class CachedDecoder:
     """Sequences that grow together, one cache row each.
 
     Attributes:
@@ -63,7 +63,7 @@ class Decoder:
         positions = torch.arange(capacity, device=device)
         self.rotary = rotary_table(positions, lm.config.head_dim, lm.config.rope_theta, dtype)
 
-    def read_prompts(self, prompts: Sequence[Sequence[int]], check: Check) -> Tensor:
+    def read_prompts(self, prompts: Sequence[Sequence[int]], check: CancelCheck) -> Tensor:
         """Read one prompt for each row of an empty cache; a prompt that several rows share is read once.
 
         Args:
@@ -84,7 +84,7 @@ class Decoder:
                 hidden.append(hidden[source])
         return torch.stack(hidden)
 
-    def feed(self, rows: Sequence[int], tokens: Sequence[Sequence[int]], check: Check) -> Tensor:
+    def feed(self, rows: Sequence[int], tokens: Sequence[Sequence[int]], check: CancelCheck) -> Tensor:
         """Append known tokens to these rows: at least one each, not the same number for all.
 
         Returns:
@@ -104,7 +104,7 @@ class Decoder:
             last |= {row: x[index, count - 1] for index, (row, count) in enumerate(zip(chunks, counts, strict=True))}
         return self._norm(torch.stack([last[row] for row in rows]))
 
-    def read_states(self, row: int, tokens: Sequence[int], check: Check) -> Iterator[Tensor]:
+    def read_states(self, row: int, tokens: Sequence[int], check: CancelCheck) -> Iterator[Tensor]:
         """Append known tokens to a row; final hidden states [chunk, hidden] of each of them, a chunk at a time."""
         for start in range(0, len(tokens), CHUNK_TOKENS):
             check()
@@ -192,7 +192,7 @@ class StaticStep:
     Call it with ids [rows]; it returns final hidden states [rows, hidden].
     """
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: CachedDecoder) -> None:
         self._lm = decoder.lm
         self._dtype = decoder.dtype
         self._cache = decoder.cache

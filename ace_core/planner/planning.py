@@ -30,10 +30,10 @@ from .requests import (
     PlannedSongs,
     Planner,
     Request,
-    ask,
     fill_open_fields,
     note_on_caption,
     plan_for_each,
+    run_requests,
     settle_instrumental,
     song_name,
 )
@@ -91,7 +91,7 @@ def plan(
                 _plan_constraint(planner.grammar, song, writes_caption, detect_language, max_duration_seconds),
                 seeds[index],
             )
-    answers = dict(zip(requests, ask(planner, list(requests.values()), parameters, on_progress), strict=True))
+    answers = dict(zip(requests, run_requests(planner, list(requests.values()), parameters, on_progress), strict=True))
     planned = [
         fill_open_fields(song, answers[source].metadata, song_metadata(song)) if source in answers else song
         for song, source in zip(songs, sources, strict=True)

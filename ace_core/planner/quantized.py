@@ -86,7 +86,7 @@ def int8_linear(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     return out.view(*x.shape[:-1], -1)
 
 
-def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
+def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     """int8 numbers and fp32 scales of a matrix [N, K], one scale for each row; a scale is exact in bf16."""
     weight = weight.float()
     scale = (weight.abs().amax(dim=1) / LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
@@ -99,7 +99,7 @@ def quantize_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     quantized: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         if tensor.ndim == 2:
-            quantized[name], quantized[name.removesuffix("weight") + "scale"] = quantize(tensor)
+            quantized[name], quantized[name.removesuffix("weight") + "scale"] = quantize_rows(tensor)
         else:
             quantized[name] = tensor.to(torch.float32, copy=True)
     return quantized

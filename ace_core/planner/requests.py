@@ -19,7 +19,7 @@ from ..song.blueprint import Blueprint, with_planned_values
 from ..song.fields import INSTRUMENTAL_LYRICS, MAX_BATCH_SIZE
 from ..song.languages import UNKNOWN_LANGUAGE
 from .chat_prompts import check_positions
-from .grammar import CAPTION_TOKENS, Grammar, PlanConstraint
+from .grammar import CAPTION_TOKENS, LYRICS_TOKENS, Grammar, PlanConstraint
 from .metadata import read_lyrics, read_metadata, song_values
 from .text_generation import generate_text
 from .text_tokens import TextTokens
@@ -67,7 +67,7 @@ class Answer(NamedTuple):
     caption_is_cut: bool = False
 
 
-def ask(
+def run_requests(
     planner: Planner, requests: Sequence[Request], parameters: SamplingParameters, on_progress: Progress | None
 ) -> list[Answer]:
     """The answers to some requests, in their order.
@@ -155,3 +155,10 @@ def note_on_caption(name: str, answer: Answer) -> list[str]:
     if not answer.caption_is_cut:
         return []
     return [f"{name}the caption is cut: it reached {CAPTION_TOKENS} tokens, the most the renderer reads"]
+
+
+def note_on_length(name: str, answer: Answer) -> list[str]:
+    """A note where the model's lyrics did not end by themselves."""
+    if answer.is_whole:
+        return []
+    return [f"{name}the lyrics are cut: they reached {LYRICS_TOKENS} tokens, the most the renderer reads"]

@@ -30,7 +30,7 @@ from torch import Tensor
 from ..progress import Progress
 from ..song.blueprint import Blueprint
 from .chat_prompts import check_positions, understand_prompt, unheard_prompt
-from .decoding import Decoder
+from .decoding import CachedDecoder
 from .linear import LogitsHead, logits_head
 from .metadata import song_metadata, write_metadata
 from .requests import Planner, has_no_words
@@ -218,7 +218,7 @@ class _Listener:
         self._run = run
         self._prompt_tokens = len(prompt)
         capacity = len(prompt) + longest
-        self._decoder = Decoder(run.planner.lm, 1, capacity, dtype=run.planner.runtime.dtype, device=run.device)
+        self._decoder = CachedDecoder(run.planner.lm, 1, capacity, dtype=run.planner.runtime.dtype, device=run.device)
         for states in self._read(prompt):
             self._last = states[-1:]
 

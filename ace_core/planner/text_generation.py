@@ -19,9 +19,9 @@ from torch import Tensor
 from ..models.qwen3 import Qwen3
 from ..progress import Progress
 from .constraint import Constraint
-from .decoding import Decoder
+from .decoding import CachedDecoder
 from .linear import LogitsHead, linear, logits_head
-from .token_choice import BLOCKED, GumbelNoise, SamplingParameters, choose
+from .token_choice import BLOCKED, GumbelNoise, SamplingParameters, choose_tokens
 
 
 @torch.no_grad()
@@ -75,7 +75,7 @@ def generate_text(
 
     device = torch.device(device)
     capacity = max(map(len, prompts)) + max_new_tokens
-    decoder = Decoder(lm, len(prompts), capacity, dtype=dtype, device=device)
+    decoder = CachedDecoder(lm, len(prompts), capacity, dtype=dtype, device=device)
     hidden = decoder.read_prompts(prompts, report)
     sampler = _TextSampler(lm, parameters, dtype, device)
     going = sequences
@@ -176,7 +176,7 @@ class _TextSampler:
         if self._parameters.repetition_penalty != 1:
             tokens = [torch.tensor(sequence.tokens, device=self._device) for sequence in sequences]
             seen = torch.stack([torch.isin(ids, generated) for generated in tokens])
-        columns: list[int] = choose(logits, noise, self._parameters, seen).tolist()
+        columns: list[int] = choose_tokens(logits, noise, self._parameters, seen).tolist()
         return columns
 
     def _head(self, rows: int) -> LogitsHead:

@@ -78,7 +78,9 @@ def guide(logits: Tensor, scale: float) -> Tensor:
     return torch.add(unconditional, conditional - unconditional, alpha=scale)
 
 
-def choose(logits: Tensor, noise: Tensor | None, parameters: SamplingParameters, seen: Tensor | None = None) -> Tensor:
+def choose_tokens(
+    logits: Tensor, noise: Tensor | None, parameters: SamplingParameters, seen: Tensor | None = None
+) -> Tensor:
     """One column for each row.
 
     Args:

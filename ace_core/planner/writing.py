@@ -1,11 +1,10 @@
-"""Texts: a song from an idea, a richer caption and formatted lyrics, a description of audio.
+"""Texts: a song from an idea, a richer caption and formatted lyrics.
 
 Each is one answer under the grammar: metadata first, then the lyrics as free text. Matches the published
-`create_sample_from_query`, `format_sample_from_input` and `understand_audio_from_codes`; where ours differs:
+`create_sample_from_query` and `format_sample_from_input`; where ours differs:
 
-* A field that the user decided is forced. The published rewrite leaves a given language out of the answer.
-* The duration of audio is known, so it is forced when audio is understood.
-* An instrumental has no lyrics to write: the answer ends with the metadata. The published code has them written and
+- A field that the user decided is forced. The published rewrite leaves a given language out of the answer.
+- An instrumental has no lyrics to write: the answer ends with the metadata. The published code has them written and
   takes what comes, although the model, told `instrumental: true` in its prompt, may write words all the same.
 
 Traps:
@@ -17,44 +16,32 @@ Traps:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from ..audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
 from ..progress import Progress
 from ..song.blueprint import Blueprint, with_planned_values, with_user_values
 from ..song.fields import INSTRUMENTAL_LYRICS
-from ..song.texts import without_control_tokens
-from .chat_prompts import rewrite_prompt, understand_prompt, write_prompt
+from .chat_prompts import rewrite_prompt, write_prompt
 from .grammar import LYRICS_TOKENS, plan_constraint
 from .metadata import song_metadata
 from .requests import (
-    Answer,
     PlannedSongs,
     Planner,
     Request,
-    ask,
     fill_open_fields,
     has_no_words,
     note_on_caption,
+    note_on_length,
     plan_for_each,
+    run_requests,
     settle_instrumental,
     song_name,
 )
 from .token_choice import SamplingParameters
 
 WRITE_PARAMETERS = SamplingParameters(temperature=0.85, top_p=1.0)
-UNDERSTAND_PARAMETERS = SamplingParameters(temperature=0.3, top_p=1.0)
 
 
-class Heard(NamedTuple):
-    """A description of audio: the song, its genres, which no blueprint holds, and the answer they come from."""
-
-    song: Blueprint
-    genres: str
-    answer: Answer
-
-
-def write_song(
+def write_plans(
     planner: Planner,
     query: str,
     seeds: Sequence[int],
@@ -93,7 +80,7 @@ def write_song(
     ]
     songs = plan_for_each([song], seeds)
     notes: list[str] = []
-    for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
+    for index, answer in enumerate(run_requests(planner, requests, parameters, on_progress)):
         name = song_name(index, seeds)
         songs[index] = fill_open_fields(songs[index], answer.metadata, fixed)
         notes += note_on_caption(name, answer)
@@ -101,7 +88,7 @@ def write_song(
             continue
         songs[index] = with_planned_values(songs[index], lyrics=answer.lyrics)
         if answer.lyrics:
-            notes += _note_on_length(name, answer)
+            notes += note_on_length(name, answer)
         else:
             notes.append(f"{name}the planner wrote no lyrics; try another seed or say in the idea that someone sings")
     return PlannedSongs(tuple(songs), tuple(notes))
@@ -143,7 +130,7 @@ def rewrite(
         for song, changes, seed in zip(songs, changes_lyrics, seeds, strict=True)
     ]
     notes: list[str] = []
-    for index, answer in enumerate(ask(planner, requests, parameters, on_progress)):
+    for index, answer in enumerate(run_requests(planner, requests, parameters, on_progress)):
         name = song_name(index, seeds)
         songs[index] = fill_open_fields(songs[index], answer.metadata, _fixed_for_rewrite(songs[index]))
         notes += note_on_caption(name, answer)
@@ -157,69 +144,6 @@ def rewrite(
     return PlannedSongs(tuple(songs), tuple(notes))
 
 
-def understand(
-    planner: Planner,
-    codes: Sequence[Sequence[int]],
-    seeds: Sequence[int],
-    parameters: SamplingParameters = UNDERSTAND_PARAMETERS,
-    *,
-    on_progress: Progress | None = None,
-) -> PlannedSongs:
-    """Describe audio by its codes: caption, lyrics, metadata and language. The genres are in the notes.
-
-    Args:
-        planner: the language model.
-        codes: audio codes of each piece, 5 a second.
-        seeds: one for each piece, 0 to 2^64 - 1.
-        parameters: how a token is chosen.
-        on_progress: called with (tokens done, the most there can be).
-
-    Raises:
-        ValueError: no codes, illegal ones, lengths that do not agree, or codes beyond the model's positions.
-    """
-    songs: list[Blueprint] = []
-    notes: list[str] = []
-    for index, heard in enumerate(hear(planner, codes, seeds, parameters, on_progress=on_progress)):
-        name = song_name(index, seeds)
-        songs.append(heard.song)
-        if heard.song.lyrics is None:
-            notes.append(f"{name}the planner heard no lyrics")
-        notes += [*note_on_caption(name, heard.answer), *_note_on_length(name, heard.answer)]
-        if heard.genres:
-            notes.append(f"{name}genres: {heard.genres}")
-    return PlannedSongs(tuple(songs), tuple(notes))
-
-
-def hear(
-    planner: Planner,
-    codes: Sequence[Sequence[int]],
-    seeds: Sequence[int],
-    parameters: SamplingParameters = UNDERSTAND_PARAMETERS,
-    *,
-    with_lyrics: bool = True,
-    on_progress: Progress | None = None,
-) -> list[Heard]:
-    """What `understand` hears, song by song; without lyrics, which are most of the work, if they are not wanted."""
-    if len(codes) != len(seeds):
-        raise ValueError(f"give one seed for each piece of audio, got {len(seeds)} seeds for {len(codes)}")
-    requests = [
-        Request(
-            understand_prompt(planner.grammar.tokens, piece),
-            plan_constraint(planner.grammar, fixed={"duration": _legal_seconds(len(piece))}, with_lyrics=with_lyrics),
-            seed,
-        )
-        for piece, seed in zip(codes, seeds, strict=True)
-    ]
-    return [
-        Heard(
-            with_planned_values(fill_open_fields(Blueprint(), answer.metadata, ()), lyrics=answer.lyrics),
-            without_control_tokens(answer.metadata.get("genres", "")),
-            answer,
-        )
-        for answer in ask(planner, requests, parameters, on_progress)
-    ]
-
-
 def _without_planned_rewrite(song: Blueprint) -> Blueprint:
     if song.origin("rewritten_caption") != "planner":
         return song
@@ -228,13 +152,3 @@ def _without_planned_rewrite(song: Blueprint) -> Blueprint:
 
 def _fixed_for_rewrite(song: Blueprint) -> dict[str, str | int]:
     return {name: value for name, value in song_metadata(song).items() if name != "caption"}
-
-
-def _legal_seconds(codes: int) -> int:
-    return min(max(codes // CODE_RATE, MIN_DURATION_SECONDS), MAX_DURATION_SECONDS)
-
-
-def _note_on_length(name: str, answer: Answer) -> list[str]:
-    if answer.is_whole:
-        return []
-    return [f"{name}the lyrics are cut: they reached {LYRICS_TOKENS} tokens, the most the renderer reads"]

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ..audio.waveform import CODE_RATE, MIN_DURATION_SECONDS, code_count
+from ..audio.waveform import CODE_RATE, code_count
 from ..checks import shown
-from .fields import AUTO_FIELDS, INSTRUMENTAL_LYRICS, PLAN_FIELDS, SONG_FIELDS
+from .fields import AUTO_FIELDS, INSTRUMENTAL_LYRICS, PLAN_FIELDS, SONG_FIELDS, seconds_of_codes
 
 DEFAULT_DURATION_SECONDS = 120.0
 
@@ -134,7 +134,7 @@ def resolved_duration(blueprint: Blueprint) -> ResolvedDuration:
             f"the duration is auto and nothing has planned it: rendering {DEFAULT_DURATION_SECONDS:g} s",
         )
     if seconds is None:
-        seconds = max(float(MIN_DURATION_SECONDS), codes / CODE_RATE)
+        seconds = seconds_of_codes(codes)
         return ResolvedDuration(seconds, f"the duration is auto: rendering {seconds:g} s for {codes} audio codes")
     if not codes or codes == code_count(seconds):
         return ResolvedDuration(seconds, None)

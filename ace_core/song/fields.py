@@ -217,6 +217,11 @@ def normalize_audio_codes(value: object) -> tuple[int, ...] | None:
     return normalized or None
 
 
+def seconds_of_codes(count: int) -> float:
+    """How long audio codes last, within the lengths of songs."""
+    return float(min(max(count / CODE_RATE, MIN_DURATION_SECONDS), MAX_DURATION_SECONDS))
+
+
 def _parse_codes(text: str) -> tuple[int, ...]:
     parts = _CODE_TOKEN.sub(r" \1 ", text).replace(",", " ").split()
     wrong = next((part for part in parts if not (part.isascii() and part.isdigit() and len(part) <= 5)), None)

@@ -4,8 +4,6 @@ Traps:
 - Samples are rounded to whole numbers here: 1.0 is the largest number and not the next one, which would wrap around.
 - 24 bits travel as the upper ones of 32.
 - The MP3 encoder writes no tag of its own: `id3.py` does. WAV has neither; its tag becomes a chunk behind the samples.
-- A file that claims to be MP3 could be a playlist that makes FFmpeg open other files or addresses. The reader is told
-  which format to expect and gets an open file, not a name.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..audio.demuxers import BROKEN_FILE, DEMUXERS
 from ..audio.waveform import resample
 from ..progress import Progress
 
@@ -68,8 +67,7 @@ ENCODINGS: Mapping[str, Encoding] = {
     "opus 64k": _opus(64_000),
 }
 
-_BROKEN = (av.FFmpegError, OSError)  # FFmpeg asks a broken file for places before its beginning
-DEMUXERS: Mapping[str, str] = {".flac": "flac", ".wav": "wav", ".mp3": "mp3", ".opus": "ogg", ".ogg": "ogg"}
+SONG_SUFFIXES = (".flac", ".wav", ".mp3", ".opus", ".ogg")
 
 
 class Sound(NamedTuple):
@@ -126,7 +124,7 @@ def read_sound(path: Path) -> Sound:
         resampler = av.AudioResampler(format="fltp")
         try:
             frames = [part.to_ndarray() for frame in container.decode(stream) for part in resampler.resample(frame)]
-        except _BROKEN as error:
+        except BROKEN_FILE as error:
             raise ValueError(f"{path.name} cannot be read: {error}") from error
         if not frames:
             raise ValueError(f"{path.name} holds no sound")
@@ -145,12 +143,13 @@ def read_comments(path: Path) -> dict[str, str]:
 
 
 def _opened(file: BinaryIO, path: Path) -> InputContainer:
-    demuxer = DEMUXERS.get(path.suffix.lower())
-    if demuxer is None:
-        raise ValueError(f"{path.name} is no song file: it must be one of {', '.join(DEMUXERS)}")
+    suffix = path.suffix.lower()
+    if suffix not in SONG_SUFFIXES:
+        raise ValueError(f"{path.name} is not a song file: it must be one of {', '.join(SONG_SUFFIXES)}")
+    demuxer = DEMUXERS[suffix]
     try:
         container = av.open(file, "r", format=demuxer)
-    except _BROKEN as error:
+    except BROKEN_FILE as error:
         raise ValueError(f"{path.name} cannot be read as {demuxer}: {error}") from error
     if not container.streams.audio:
         raise ValueError(f"{path.name} holds no sound")

@@ -18,7 +18,8 @@ from ..planner.planning import (
 )
 from ..planner.requests import PlannedSongs, Planner
 from ..planner.token_choice import SamplingParameters
-from ..planner.writing import UNDERSTAND_PARAMETERS, WRITE_PARAMETERS, rewrite, understand, write_song
+from ..planner.understanding import UNDERSTAND_PARAMETERS, understand
+from ..planner.writing import WRITE_PARAMETERS, rewrite, write_plans
 from ..runtime import Networks
 from ..song.blueprint import Blueprint, resolved_duration, with_user_values
 from ..song.fields import MAX_BATCH_SIZE
@@ -104,7 +105,7 @@ def write_songs(
     decided: Blueprint | None = None,
 ) -> PlannedSongs:
     """Write a song for each seed from an idea, around what is decided already."""
-    return write_song(
+    return write_plans(
         ready_planner(networks, planner, songs=len(seeds), tokens=WRITING_TOKENS),
         idea,
         seeds,

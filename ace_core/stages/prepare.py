@@ -8,7 +8,7 @@ from ..dataset.labelling import Described
 from ..dataset.preprocessing import Encoders
 from ..loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ..planner.token_choice import SamplingParameters
-from ..planner.writing import hear
+from ..planner.understanding import describe_codes
 from ..progress import Progress, share_of_progress
 from ..render.conditions import SongPrompt, encode_conditions, encode_text
 from ..runtime import Networks
@@ -32,7 +32,7 @@ def describe_waveform(
     """What the planner hears in a waveform [1, 2, N] at 48 kHz."""
     latents = encode_source(networks, vae, waveform, share_of_progress(on_progress, 0, 2))
     codes = codes_of_latents(networks, model, latents)
-    (heard,) = hear(
+    (heard,) = describe_codes(
         ready_planner(networks, planner, songs=1, tokens=len(codes[0]) + ANSWER_TOKENS),
         codes,
         [seed],

@@ -29,7 +29,7 @@ from ..lora.adapters import Adapter
 from ..models.dit import DiT
 from ..runtime import Runtime
 from . import frozen_layers
-from .adapted_layers import ADAPTER, changed_norms, speed_up
+from .adapted_layers import PEFT_ADAPTER, changed_norms, speed_up
 from .seeds import seeded
 
 TrainedKind = Literal["lora", "dora", "lokr"]
@@ -109,10 +109,10 @@ def attach_weights(tree: DiT, shared: DiT, runtime: Runtime) -> None:
                 _put(module, leaf, nn.Parameter(tensor, requires_grad=False))
         for _, layer in adapted_layers(tree):
             magnitude = getattr(layer, "lora_magnitude_vector", {})
-            if ADAPTER in magnitude and magnitude[ADAPTER].weight.device.type == META.type:
-                down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-                norms = changed_norms(layer.base_layer.weight, down, up, layer.scaling[ADAPTER])
-                magnitude[ADAPTER].weight = nn.Parameter(norms)
+            if PEFT_ADAPTER in magnitude and magnitude[PEFT_ADAPTER].weight.device.type == META.type:
+                down, up = layer.lora_A[PEFT_ADAPTER].weight, layer.lora_B[PEFT_ADAPTER].weight
+                norms = changed_norms(layer.base_layer.weight, down, up, layer.scaling[PEFT_ADAPTER])
+                magnitude[PEFT_ADAPTER].weight = nn.Parameter(norms)
 
 
 def detach_weights(tree: DiT) -> None:
@@ -150,21 +150,21 @@ def trained_adapters(tree: DiT, values: Mapping[str, Tensor] | None = None) -> d
 
     adapters = {}
     for name, layer in adapted_layers(tree):
-        scale = float(layer.scaling[ADAPTER])
+        scale = float(layer.scaling[PEFT_ADAPTER])
         if hasattr(layer, "lokr_w1"):
             factors = tuple(
                 tuple(
-                    taken(f"{name}.{part}.{ADAPTER}")
-                    for part in ((whole,) if ADAPTER in getattr(layer, whole) else (f"{whole}_a", f"{whole}_b"))
+                    taken(f"{name}.{part}.{PEFT_ADAPTER}")
+                    for part in ((whole,) if PEFT_ADAPTER in getattr(layer, whole) else (f"{whole}_a", f"{whole}_b"))
                 )
                 for whole in ("lokr_w1", "lokr_w2")
             )
             adapters[f"{name}.weight"] = Adapter("lokr", scale, factors, None)
             continue
-        up, down = (taken(f"{name}.lora_{part}.{ADAPTER}.weight") for part in "BA")
+        up, down = (taken(f"{name}.lora_{part}.{PEFT_ADAPTER}.weight") for part in "BA")
         magnitude = None
-        if ADAPTER in layer.lora_magnitude_vector:
-            magnitude = taken(f"{name}.lora_magnitude_vector.{ADAPTER}.weight")[:, None]
+        if PEFT_ADAPTER in layer.lora_magnitude_vector:
+            magnitude = taken(f"{name}.lora_magnitude_vector.{PEFT_ADAPTER}.weight")[:, None]
         adapters[f"{name}.weight"] = Adapter("lora", scale, ((up, down),), magnitude)
     return adapters
 

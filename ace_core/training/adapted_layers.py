@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from .seeds import seeded
 
-ADAPTER = "default"  # peft's name of the one adapter
+PEFT_ADAPTER = "default"  # peft's name of the one adapter
 _VALUES_PER_DRAW = 4  # of 16 bits
 
 Forward = Callable[[Any, Tensor], Tensor]
@@ -68,22 +68,22 @@ def seed_dropout(network: nn.Module, seed: str) -> None:
 def speed_up(layer: Any, name: str) -> None:
     """Give a layer of peft the forward pass of this module, and dropout that follows from a seed."""
     dropout = getattr(layer, "lora_dropout", None)
-    if dropout is not None and isinstance(dropout[ADAPTER], nn.Dropout):
-        dropout[ADAPTER] = SeededDropout(dropout[ADAPTER].p, name)
+    if dropout is not None and isinstance(dropout[PEFT_ADAPTER], nn.Dropout):
+        dropout[PEFT_ADAPTER] = SeededDropout(dropout[PEFT_ADAPTER].p, name)
     layer.forward = partial(_forward_of(layer), layer)
 
 
 def _forward_of(layer: Any) -> Forward:
     if hasattr(layer, "lokr_w1"):
         return _lokr
-    return _dora if ADAPTER in layer.lora_magnitude_vector else _lora
+    return _dora if PEFT_ADAPTER in layer.lora_magnitude_vector else _lora
 
 
 def _lora(layer: Any, x: Tensor) -> Tensor:
-    down, up = (getattr(layer, part)[ADAPTER].weight.to(x.dtype) for part in ("lora_A", "lora_B"))
-    dropout = layer.lora_dropout[ADAPTER]
+    down, up = (getattr(layer, part)[PEFT_ADAPTER].weight.to(x.dtype) for part in ("lora_A", "lora_B"))
+    dropout = layer.lora_dropout[PEFT_ADAPTER]
     mask, kept = (dropout.mask(x), 1 - dropout.share) if isinstance(dropout, SeededDropout) else (None, 1.0)
-    result: Tensor = _Lora.apply(x, layer.base_layer.weight, down, up, layer.scaling[ADAPTER], mask, kept)  # type: ignore[no-untyped-call]
+    result: Tensor = _Lora.apply(x, layer.base_layer.weight, down, up, layer.scaling[PEFT_ADAPTER], mask, kept)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -121,26 +121,26 @@ class _Lora(torch.autograd.Function):
 
 
 def _dora(layer: Any, x: Tensor) -> Tensor:
-    down, up = (layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight)
-    norms = changed_norms(layer.base_layer.weight, down, up, layer.scaling[ADAPTER])
-    factors: Tensor = (layer.lora_magnitude_vector[ADAPTER].weight / norms).to(x.dtype)
+    down, up = (layer.lora_A[PEFT_ADAPTER].weight, layer.lora_B[PEFT_ADAPTER].weight)
+    norms = changed_norms(layer.base_layer.weight, down, up, layer.scaling[PEFT_ADAPTER])
+    factors: Tensor = (layer.lora_magnitude_vector[PEFT_ADAPTER].weight / norms).to(x.dtype)
     return _lora(layer, x) * factors
 
 
 def _lokr(layer: Any, x: Tensor) -> Tensor:
     outer, inner = (_lokr_factor(layer, part).to(x.dtype) for part in ("lokr_w1", "lokr_w2"))
     blocks = F.linear(x.view(*x.shape[:-1], outer.shape[1], inner.shape[1]), inner)  # [..., in_outer, out_inner]
-    change = torch.matmul(outer * layer.scaling[ADAPTER], blocks).flatten(-2)
+    change = torch.matmul(outer * layer.scaling[PEFT_ADAPTER], blocks).flatten(-2)
     base: Tensor = layer.base_layer(x)
     return base + change
 
 
 def _lokr_factor(layer: Any, part: str) -> Tensor:
     whole = getattr(layer, part)
-    if ADAPTER in whole:
-        factor: Tensor = whole[ADAPTER]
+    if PEFT_ADAPTER in whole:
+        factor: Tensor = whole[PEFT_ADAPTER]
         return factor
-    product: Tensor = getattr(layer, f"{part}_a")[ADAPTER] @ getattr(layer, f"{part}_b")[ADAPTER]
+    product: Tensor = getattr(layer, f"{part}_a")[PEFT_ADAPTER] @ getattr(layer, f"{part}_b")[PEFT_ADAPTER]
     return product
 
 

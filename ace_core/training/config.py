@@ -26,8 +26,8 @@ from ..checkpoints.variants import VARIANTS
 from ..lora.saving import AdapterStyle
 from .training_options import AUTO, TrainingOptions
 
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-_OWN_CHOICES = {"variant": (AUTO, *VARIANTS), "dtype": (AUTO, *DTYPES), "style": get_args(AdapterStyle)}
+TRAINING_DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+_OWN_CHOICES = {"variant": (AUTO, *VARIANTS), "dtype": (AUTO, *TRAINING_DTYPES), "style": get_args(AdapterStyle)}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TrainingConfig:
         """What to compute in: bfloat16 on a GPU, float32 on a CPU."""
         if self.dtype == AUTO:
             return torch.float32 if self.torch_device.type == "cpu" else torch.bfloat16
-        return DTYPES[self.dtype]
+        return TRAINING_DTYPES[self.dtype]
 
 
 def read_config(path: Path) -> TrainingConfig:

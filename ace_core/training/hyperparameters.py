@@ -15,7 +15,7 @@ from typing import NamedTuple, get_args
 from .adapted_copy import AdapterSettings
 from .optimizers import OptimizerName
 
-MAX_STEPS = 1_000_000
+MAX_TRAINING_STEPS = 1_000_000
 MAX_RANK = 512
 OFFICIAL_WARM_UP = 100
 
@@ -86,12 +86,12 @@ def check_settings(settings: TrainingSettings) -> None:
     """Raise ValueError for a value outside its domain."""
     adapter = settings.adapter
     ranges = {
-        "steps": (settings.steps, 1, MAX_STEPS),
+        "steps": (settings.steps, 1, MAX_TRAINING_STEPS),
         "rank": (adapter.rank, 1, MAX_RANK),
         "dropout": (adapter.dropout, 0, 0.5),
         "batch_size": (settings.batch_size, 1, 64),
         "accumulation": (settings.accumulation, 1, 64),
-        "warm_up": (settings.warm_up, 0, MAX_STEPS),
+        "warm_up": (settings.warm_up, 0, MAX_TRAINING_STEPS),
         "max_frames": (settings.max_frames, 2, 15_000),
         "condition_dropout": (settings.condition_dropout, 0, 1),
         "average": (settings.average, 0, 0.9999),

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from .adapted_copy import TrainedKind
 
 OptimizerName = Literal["adamw", "adamw8bit", "adafactor", "prodigy"]
-PACKAGES: Mapping[str, str] = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt"}
+OPTIMIZER_PACKAGES: Mapping[str, str] = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt"}
 WARM_UP_START = 0.1
 LAST_SHARE = 0.01
 
@@ -43,7 +43,7 @@ def is_available(name: OptimizerName, device: torch.device) -> bool:
     """Whether an optimiser's package is here and works on a device."""
     if name == "adamw8bit" and device.type != "cuda":
         return False
-    return name not in PACKAGES or find_spec(PACKAGES[name]) is not None
+    return name not in OPTIMIZER_PACKAGES or find_spec(OPTIMIZER_PACKAGES[name]) is not None
 
 
 def make_optimizer(
@@ -54,7 +54,7 @@ def make_optimizer(
     Raises:
         ValueError: its package is not installed.
     """
-    package = PACKAGES.get(name)
+    package = OPTIMIZER_PACKAGES.get(name)
     if package is not None and find_spec(package) is None:
         raise ValueError(
             f"the optimiser {name} needs the package {package}, which is not installed: run "

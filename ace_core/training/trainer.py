@@ -28,6 +28,7 @@ from ..checkpoints.variants import Variant
 from ..dataset.samples import Manifest, read_sample
 from ..lora.adapters import Adapter
 from ..models.dit import DiT
+from ..progress import CancelCheck
 from ..runtime import Runtime
 from .adapted_copy import adapter_parameters, attach_weights, build_copy, detach_weights, trained_adapters
 from .adapted_layers import seed_dropout
@@ -36,7 +37,7 @@ from .hyperparameters import TrainingSettings, check_settings, fingerprint
 from .optimizers import learning_rate_share, make_optimizer, optimizer_state, restore_optimizer
 from .run_state import RunState, load_state, save_state, state_path
 from .seeds import seeded
-from .velocity import Check, batch_losses
+from .velocity import batch_losses
 from .workers import ALONE, Workers, add_up
 
 _LAST_STEPS = 50
@@ -127,7 +128,7 @@ def train(
     state_file: Path,
     save_every: int,
     workers: Workers = ALONE,
-    check: Check = lambda: None,
+    check: CancelCheck = lambda: None,
     on_step: Callable[[StepReport], None] = lambda report: None,
     on_sample: Callable[[int, DiT], None] | None = None,
     sample_every: int = 0,
@@ -196,7 +197,7 @@ class TrainingRun:
         """Steps done."""
         return len(self.losses)
 
-    def gradients(self, runtime: Runtime, check: Check) -> Tensor:
+    def gradients(self, runtime: Runtime, check: CancelCheck) -> Tensor:
         """Fill in the gradients of the next step; returns its loss."""
         settings, workers = self.task.settings, self.workers
         self.optimizer.zero_grad(set_to_none=True)

@@ -19,7 +19,7 @@ from ..models.dit import DiT
 from .adapted_copy import AdapterSettings, AttentionBlocks, TrainedKind
 from .hyperparameters import PRESETS, TrainingSettings, auto_preset, default_warm_up
 from .memory import GIB, MemoryEstimate, check_memory, estimate_memory
-from .optimizers import PACKAGES, OptimizerName, default_learning_rate, is_available
+from .optimizers import OPTIMIZER_PACKAGES, OptimizerName, default_learning_rate, is_available
 from .timesteps import condition_dropout
 from .trainer import TrainingTask, plan_task
 
@@ -106,10 +106,11 @@ def plan_training(
         task = task._replace(settings=replace(settings, recompute=estimated(False).total > limit))
     memory = estimated(task.settings.recompute)
     check_memory(memory, limit, limit_name)
-    return TrainingPlan(task, memory, (f"preset {name}: {describe(task.settings)}", f"memory: about {memory}", *notes))
+    summary = f"preset {name}: {describe_settings(task.settings)}"
+    return TrainingPlan(task, memory, (summary, f"memory: about {memory}", *notes))
 
 
-def describe(settings: TrainingSettings) -> str:
+def describe_settings(settings: TrainingSettings) -> str:
     """One line: adapter, optimiser and what a step sees."""
     adapter = settings.adapter
     kind = {"lora": "LoRA", "dora": "DoRA", "lokr": "LoKr"}[adapter.kind]
@@ -129,14 +130,14 @@ def _settings(
     if wishes.optimizer != AUTO:
         optimizer = wishes.optimizer  # type: ignore[assignment]  # checked by `_check_choices`
         if not is_available(optimizer, device):
-            package = PACKAGES[optimizer]
+            package = OPTIMIZER_PACKAGES[optimizer]
             raise ValueError(
                 f"the optimiser {optimizer} needs the package {package}"
                 f"{' and an NVIDIA GPU' if optimizer == 'adamw8bit' else ''}: install it with 'python -m pip install "
                 f"{package}' into the Python of this program, or choose adamw"
             )
     elif not is_available(optimizer, device):
-        notes.append(f"{optimizer} needs {PACKAGES[optimizer]} and an NVIDIA GPU: adamw is used")
+        notes.append(f"{optimizer} needs {OPTIMIZER_PACKAGES[optimizer]} and an NVIDIA GPU: adamw is used")
         optimizer = "adamw"
     rank = wishes.rank or preset.rank
     adapter = AdapterSettings(

@@ -12,7 +12,7 @@ Traps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -21,10 +21,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..models.dit import DiT, DiTLayer, DiTRun
+from ..progress import CancelCheck
 from ..runtime import Runtime
 from .batches import Example
-
-Check = Callable[[], None]
 
 
 def batch_losses(
@@ -33,7 +32,7 @@ def batch_losses(
     runtime: Runtime,
     *,
     recompute: bool,
-    check: Check,
+    check: CancelCheck,
 ) -> Tensor:
     """Mean square error [B] of each example's velocity, float32."""
     latents, noise, source = (
@@ -55,7 +54,7 @@ def batch_losses(
 
 
 def predict_velocity(
-    tree: DiT, noisy: Tensor, context: Tensor, run: DiTRun, *, recompute: bool, check: Check
+    tree: DiT, noisy: Tensor, context: Tensor, run: DiTRun, *, recompute: bool, check: CancelCheck
 ) -> Tensor:
     """Velocity [B, T, 64] of noisy latents, each at its own level.
 
@@ -76,7 +75,7 @@ def predict_velocity(
 
 
 def _through_layer(
-    layer: DiTLayer, run: DiTRun, index: int, window: int | None, check: Check, hidden: Tensor
+    layer: DiTLayer, run: DiTRun, index: int, window: int | None, check: CancelCheck, hidden: Tensor
 ) -> Tensor:
     check()
     rows = layer.modulation_rows(run.modulations)

@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 
 from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ...ace_core.sampling.options import SamplerOptions
-from ...ace_core.song_files.encoding import DEMUXERS, read_sound
+from ...ace_core.song_files.encoding import SONG_SUFFIXES, read_sound
 from ...ace_core.song_files.files import read_record
 from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import codes_strength, sources_left_out
@@ -35,7 +35,7 @@ class AceComposerLoadSong(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "audio",
-                    options=folders.user_files(DEMUXERS),
+                    options=folders.user_files(SONG_SUFFIXES),
                     upload=io.UploadType.audio,
                     tooltip="A song file in the input folder, or one that Save Song wrote into the output folder.",
                 ),

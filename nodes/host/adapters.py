@@ -14,9 +14,10 @@ from weakref import WeakKeyDictionary
 import comfy.weight_adapter
 from torch import Tensor, nn
 
+from ...ace_core.checkpoints.inspection import Network
 from ...ace_core.lora.adapters import Adapter, AdapterWeights, Strengths, weight_change
 from ...ace_core.lora.formats import AdapterFiles, adapter_key, load_adapter
-from ...ace_core.runtime import Network, Part
+from ...ace_core.runtime import Part
 from .networks import NETWORKS, Patched, patcher_of
 
 KEPT_ADAPTERS = 8

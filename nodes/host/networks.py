@@ -24,7 +24,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor, nn
 
 from ...ace_core.checkpoints.file_hashes import FileHashes
-from ...ace_core.checkpoints.inspection import WeightSource
+from ...ace_core.checkpoints.inspection import Network, WeightSource
 from ...ace_core.checkpoints.loading import FLOAT8, build_network, load_state_dict, weight_key
 from ...ace_core.checkpoints.registry import WeightRegistry
 from ...ace_core.models.layers import AttentionFunction, scaled_dot_product_attention
@@ -32,7 +32,7 @@ from ...ace_core.models.ops import Ops
 from ...ace_core.planner.linear import decoding_ops
 from ...ace_core.planner.quantized import build_int8
 from ...ace_core.progress import Progress
-from ...ace_core.runtime import Network, OutOfMemory, Part, Place, Precision, Runtime
+from ...ace_core.runtime import OutOfMemory, Part, Place, Precision, Runtime
 from . import feedback
 
 CASTING_OPS: Ops = comfy.ops.manual_cast

@@ -15,7 +15,14 @@ from ...ace_core.checks import check_choice
 from ...ace_core.loaded import AceModel
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
 from ...ace_core.lora.extraction import extract_lora
-from ...ace_core.lora.formats import PEFT_WEIGHTS, adapter_files, adapter_key, check_fits, describe, inspect_adapter
+from ...ace_core.lora.formats import (
+    PEFT_WEIGHTS,
+    adapter_files,
+    adapter_key,
+    check_fits,
+    describe_adapter,
+    inspect_adapter,
+)
 from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
 from .. import compat
 from ..host import adapters, feedback, folders, networks
@@ -107,7 +114,7 @@ class AceComposerLoadLora(io.ComfyNode):
             dit=adapters.with_adapter(model.dit, applied.adapter, applied.strengths),
             adapters=(*model.adapters, applied),
         )
-        lines = (f"{applied!r}: {describe(files)}", *_useless_strengths(applied), *remarks)
+        lines = (f"{applied!r}: {describe_adapter(files)}", *_useless_strengths(applied), *remarks)
         return shown(cls, "\n".join(lines), adapted)
 
 

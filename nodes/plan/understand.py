@@ -8,12 +8,13 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ...ace_core.audio.waveform import CODE_RATE, MAX_DURATION_SECONDS, MIN_DURATION_SECONDS
+from ...ace_core.audio.waveform import CODE_RATE
 from ...ace_core.checks import spread
 from ...ace_core.loaded import AceModel, AcePlanner, AceVae
-from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS
+from ...ace_core.planner.understanding import UNDERSTAND_PARAMETERS
 from ...ace_core.sampling.noise import item_seeds
 from ...ace_core.song.blueprint import Blueprint, with_user_values
+from ...ace_core.song.fields import seconds_of_codes
 from ...ace_core.stages.codes import codes_of_waveforms, require_audio_tokenizer
 from ...ace_core.stages.plan import understand_waveforms
 from .. import compat
@@ -58,7 +59,7 @@ class AceComposerAudioToCodes(io.ComfyNode):
         codes = codes_of_waveforms(NETWORKS, model, vae, source_audio(audio))
         songs = blueprint or (Blueprint(),)
         results = tuple(
-            with_user_values(song, audio_codes=item, duration_seconds=_legal_seconds(len(item)))
+            with_user_values(song, audio_codes=item, duration_seconds=seconds_of_codes(len(item)))
             for song, item in zip(spread(songs, len(codes), "blueprints"), codes, strict=True)
         )
         text = "\n".join("".join(f"<|audio_code_{code}|>" for code in item) for item in codes)
@@ -119,7 +120,3 @@ class AceComposerUnderstand(io.ComfyNode):
             keep_codes=keep_codes,
         )
         return planned_output(cls, described)
-
-
-def _legal_seconds(codes: int) -> float:
-    return min(max(codes / CODE_RATE, MIN_DURATION_SECONDS), MAX_DURATION_SECONDS)

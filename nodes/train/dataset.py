@@ -28,7 +28,7 @@ from ...ace_core.dataset.scanning import folder_stamp, scan_folder
 from ...ace_core.files import write_whole
 from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ...ace_core.lora.saving import base_model_name
-from ...ace_core.planner.writing import UNDERSTAND_PARAMETERS
+from ...ace_core.planner.understanding import UNDERSTAND_PARAMETERS
 from ...ace_core.progress import Progress
 from ...ace_core.stages.codes import require_audio_tokenizer
 from ...ace_core.stages.prepare import describe_waveform, sample_encoders

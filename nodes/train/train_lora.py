@@ -28,7 +28,7 @@ from ...ace_core.song_files.encoding import ENCODINGS, Sound, encode
 from ...ace_core.stages.decode import decode_songs, finish_songs
 from ...ace_core.stages.encode import AceConditioning
 from ...ace_core.training.adapted_copy import AttentionBlocks, TrainedKind, attach_weights, detach_weights
-from ...ace_core.training.hyperparameters import MAX_RANK, MAX_STEPS, PRESETS
+from ...ace_core.training.hyperparameters import MAX_RANK, MAX_TRAINING_STEPS, PRESETS
 from ...ace_core.training.messages import StepMessages
 from ...ace_core.training.optimizers import OptimizerName
 from ...ace_core.training.results import check_style, save_trained
@@ -88,7 +88,7 @@ class AceComposerTrainLora(io.ComfyNode):
                     "steps",
                     default=500,
                     min=1,
-                    max=MAX_STEPS,
+                    max=MAX_TRAINING_STEPS,
                     tooltip="Changes of the weights. The node shows how often every clip has been seen; 50 to 200 "
                     "times are a start.",
                 ),
@@ -112,7 +112,7 @@ class AceComposerTrainLora(io.ComfyNode):
                     "sample_every",
                     default=0,
                     min=0,
-                    max=MAX_STEPS,
+                    max=MAX_TRAINING_STEPS,
                     tooltip="Render the connected conditioning every so many steps into the output folder. 0: never.",
                 ),
                 AceConditioningWire.Input(
@@ -374,7 +374,7 @@ def _advanced_inputs() -> list[Any]:
             "save_every",
             default=100,
             min=1,
-            max=MAX_STEPS,
+            max=MAX_TRAINING_STEPS,
             optional=True,
             tooltip="Steps between checkpoints, from which a killed training goes on.",
         ),

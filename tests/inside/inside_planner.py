@@ -90,7 +90,7 @@ def streaming_to_an_accelerator() -> dict[str, Any]:
         planner.lm.patcher.partially_load(META, max(1, int(planner.lm.patcher.model_size() * share)))
         lm = planner.lm.patcher.model
         with torch.inference_mode():
-            decoder = decoding.Decoder(lm, 2, 20, dtype=torch.float32, device=META)
+            decoder = decoding.CachedDecoder(lm, 2, 20, dtype=torch.float32, device=META)
             decoder.read_prompts(([1, 2, 3], [4]), lambda: None)
             hidden = decoder.static_step()(torch.tensor([5, 6], device=META))
             head = linear.logits_head(lm.embed_tokens, 0, 100, dtype=torch.float32, device=META)

@@ -19,7 +19,7 @@ from ace_core.lora.formats import (
     AdapterScaling,
     adapter_key,
     check_fits,
-    describe,
+    describe_adapter,
     inspect_adapter,
     load_adapter,
 )
@@ -89,7 +89,7 @@ def test_inspection_reads_no_tensor(tmp_path: Path, lora: RandomLora, monkeypatc
         raise AssertionError("a tensor was read")
 
     monkeypatch.setattr("ace_core.lora.formats.safe_open", read)
-    assert describe(inspect_adapter(path)) == f"LoRA, rank 4, {len(lora.matrices)} weights"
+    assert describe_adapter(inspect_adapter(path)) == f"LoRA, rank 4, {len(lora.matrices)} weights"
 
 
 def test_a_rank_stabilised_lora_is_scaled_by_the_root(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ace_core.models.qwen3 import Qwen3
 from ace_core.planner import decoding
 from ace_core.planner.code_generation import _Songs
-from ace_core.planner.decoding import Decoder
+from ace_core.planner.decoding import CachedDecoder
 from ace_core.planner.token_choice import SamplingParameters
 
 CPU = torch.device("cpu")
@@ -25,8 +25,8 @@ def lm() -> Qwen3:
     return planner_network(planner_weights(4))
 
 
-def decoder_for(lm: Qwen3, rows: int) -> Decoder:
-    return Decoder(lm, rows, 40, dtype=torch.float32, device=CPU)
+def decoder_for(lm: Qwen3, rows: int) -> CachedDecoder:
+    return CachedDecoder(lm, rows, 40, dtype=torch.float32, device=CPU)
 
 
 def go_on() -> None:
@@ -100,7 +100,7 @@ def test_a_step_needs_nothing_but_the_device() -> None:
     """Tensors on "meta" have no values: whatever asked for one would fail."""
     meta = torch.device("meta")
     lm = Qwen3(TINY, ops=nn, device=meta)
-    decoder = Decoder(lm, 4, 40, dtype=torch.float32, device=meta)
+    decoder = CachedDecoder(lm, 4, 40, dtype=torch.float32, device=meta)
     parameters = SamplingParameters(top_k=50, min_p=0.01, repetition_penalty=1.1)
     songs = _Songs(lm, [9, 20], parameters, [0, 1], 2.0, 4, dtype=torch.float32, device=meta)
     with torch.no_grad():

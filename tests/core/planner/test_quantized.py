@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ace_core.models.qwen3 import Qwen3, Qwen3Config
 from ace_core.planner.code_generation import generate_codes
 from ace_core.planner.linear import decoding_ops, logits_head
-from ace_core.planner.quantized import Int8Linear, build_int8, int8_linear, quantize
+from ace_core.planner.quantized import Int8Linear, build_int8, int8_linear, quantize_rows
 from ace_core.planner.token_choice import SamplingParameters
 
 MEDIUM = Qwen3Config(
@@ -49,7 +49,7 @@ def test_logits_stay_close_and_the_best_token_near_the_top() -> None:
 def test_the_product_equals_unpacked_weights(rows: int, outputs: int, inputs: int) -> None:
     generator = torch.Generator().manual_seed(rows)
     x, weight = torch.randn(3, rows, inputs, generator=generator), torch.randn(outputs, inputs, generator=generator)
-    packed, scale = quantize(weight)
+    packed, scale = quantize_rows(weight)
     expected = x @ (packed.float() * scale[:, None]).T
     assert relative_error(int8_linear(x, packed, scale), expected) <= 0.005  # bf16 inside
 
@@ -57,7 +57,7 @@ def test_the_product_equals_unpacked_weights(rows: int, outputs: int, inputs: in
 def test_quantisation_is_half_a_step_a_channel() -> None:
     weight = torch.randn(20, 64, generator=torch.Generator().manual_seed(0)) * torch.logspace(-4, 3, 20)[:, None]
     weight[3] = 0
-    packed, scale = quantize(weight)
+    packed, scale = quantize_rows(weight)
     assert ((packed * scale[:, None] - weight).abs() <= 0.51 * scale[:, None] + weight.abs() / 256).all()
     assert torch.equal(scale, scale.to(torch.bfloat16).float())
     assert packed[3].eq(0).all()

@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from ace_core.planner import token_choice as sampling
-from ace_core.planner.token_choice import GumbelNoise, SamplingParameters, choose, guide
+from ace_core.planner.token_choice import GumbelNoise, SamplingParameters, choose_tokens, guide
 
 OPEN = {"top_p": 1.0, "temperature": 1.0}
 
@@ -25,7 +25,7 @@ def logits_of(rows: int, columns: int, seed: int = 0) -> Tensor:
 def kept(logits: Tensor, parameters: SamplingParameters, seen: Tensor | None = None) -> Tensor:
     """What survives the filters: the noise cannot lift a blocked token."""
     work = logits.clone()
-    choose(work, torch.zeros_like(work), parameters, seen)
+    choose_tokens(work, torch.zeros_like(work), parameters, seen)
     return work.isfinite()
 
 
@@ -87,7 +87,7 @@ def test_repetition_penalty_equals_transformers() -> None:
     generated = torch.tensor([[3, 7, 7, 49], [0, 1, 2, 3]])
     seen = torch.zeros(2, 50, dtype=torch.bool).scatter_(1, generated, True)
     penalised = logits.clone()
-    choose(penalised, None, SamplingParameters(temperature=0, repetition_penalty=1.7), seen)
+    choose_tokens(penalised, None, SamplingParameters(temperature=0, repetition_penalty=1.7), seen)
     assert torch.equal(penalised, RepetitionPenaltyLogitsProcessor(1.7)(generated, logits.clone()))
 
 
@@ -96,14 +96,16 @@ def test_the_draw_follows_the_softmax() -> None:
     draws = 40_000
     noise = GumbelNoise(3, "test").draw(draws, 5)
     parameters = SamplingParameters(temperature=0.7, top_p=1)
-    counts = choose(logits.repeat(draws, 1), noise, parameters).bincount(minlength=5)
+    counts = choose_tokens(logits.repeat(draws, 1), noise, parameters).bincount(minlength=5)
     expected = (logits / 0.7).softmax(0) * draws
     assert ((counts - expected) ** 2 / expected).sum() < 18.5  # chi-square, 4 degrees of freedom, p = 0.001
 
 
 def test_temperature_zero_is_argmax() -> None:
     logits = logits_of(4, 100)
-    assert torch.equal(choose(logits.clone(), None, SamplingParameters(temperature=0, top_k=3)), logits.argmax(1))
+    assert torch.equal(
+        choose_tokens(logits.clone(), None, SamplingParameters(temperature=0, top_k=3)), logits.argmax(1)
+    )
 
 
 def test_noise_depends_on_the_whole_seed_and_the_phase_only() -> None:

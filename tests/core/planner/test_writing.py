@@ -11,7 +11,8 @@ from ace_core.planner import grammar as grammar_module
 from ace_core.planner.chat_prompts import rewrite_prompt, understand_prompt, write_prompt
 from ace_core.planner.requests import Planner
 from ace_core.planner.token_choice import SamplingParameters
-from ace_core.planner.writing import hear, rewrite, understand, write_song
+from ace_core.planner.understanding import describe_codes, understand
+from ace_core.planner.writing import rewrite, write_plans
 from ace_core.song.blueprint import Blueprint, fields_left_auto, with_planned_values
 
 INSTRUMENTAL = "[Instrumental]"
@@ -23,7 +24,7 @@ FULL = (
 
 def test_a_song_is_written_from_an_idea(script: Callable[..., Any]) -> None:
     model = script(FULL + "</think>\n\n# Lyric\n[Verse]\nRain\n<|im_end|>")
-    ((song,), notes) = write_song(model.planner, "a sad ballad", [5])
+    ((song,), notes) = write_plans(model.planner, "a sad ballad", [5])
     assert song == with_planned_values(
         Blueprint(),
         caption="Soft pop",
@@ -41,11 +42,11 @@ def test_a_song_is_written_from_an_idea(script: Callable[..., Any]) -> None:
 
 def test_a_song_is_written_around_what_is_decided(script: Callable[..., Any]) -> None:
     model = script(FULL.replace("95", "77") + "</think>la<|im_end|>")
-    ((song,), _) = write_song(model.planner, "", [5], decided=Blueprint(bpm=77, language="en", caption="mine"))
+    ((song,), _) = write_plans(model.planner, "", [5], decided=Blueprint(bpm=77, language="en", caption="mine"))
     assert (song.bpm, song.caption, song.rewritten_caption, song.lyrics) == (77, "mine", "Soft pop", "la")
     assert song.origin("bpm") == song.origin("language") == "user"
     model = script(FULL)
-    ((song,), notes) = write_song(model.planner, "", [5], decided=Blueprint(lyrics="my words"))
+    ((song,), notes) = write_plans(model.planner, "", [5], decided=Blueprint(lyrics="my words"))
     assert song.lyrics == "my words" and notes == ()
 
 
@@ -60,7 +61,7 @@ def test_a_song_is_written_around_what_is_decided(script: Callable[..., Any]) ->
 )
 def test_an_instrumental_needs_no_lyrics(script: Callable[..., Any], options: dict[str, Any], lyrics: str) -> None:
     model = script(FULL.replace("language: en", "language: unknown"))
-    ((song, other), notes) = write_song(model.planner, "piano", [5, 6], **options)
+    ((song, other), notes) = write_plans(model.planner, "piano", [5, 6], **options)
     assert (song.lyrics, song.language, notes) == (lyrics, "unknown", ())
     assert fields_left_auto(song) == fields_left_auto(other) == ()
     assert model.prompts == [write_prompt(model.planner.grammar.tokens, "piano", instrumental=True)] * 2
@@ -69,12 +70,12 @@ def test_an_instrumental_needs_no_lyrics(script: Callable[..., Any], options: di
 def test_words_in_an_instrumental_are_refused(script: Callable[..., Any]) -> None:
     model = script("")
     with pytest.raises(ValueError, match="an instrumental has no words"):
-        write_song(model.planner, "", [5], instrumental=True, decided=Blueprint(lyrics="la"))
+        write_plans(model.planner, "", [5], instrumental=True, decided=Blueprint(lyrics="la"))
 
 
 def test_missing_lyrics_are_noted(script: Callable[..., Any]) -> None:
     model = script(FULL + "</think><|im_end|>")
-    ((song, _), notes) = write_song(model.planner, "", [5, 6])
+    ((song, _), notes) = write_plans(model.planner, "", [5, 6])
     assert song.lyrics is None
     assert len(notes) == 2 and notes[0].startswith("song 1: the planner wrote no lyrics")
 
@@ -82,7 +83,7 @@ def test_missing_lyrics_are_noted(script: Callable[..., Any]) -> None:
 def test_cut_lyrics_are_noted(script: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grammar_module, "LYRICS_TOKENS", 3)
     model = script(FULL + "</think>1234"[:-1])
-    ((song,), notes) = write_song(model.planner, "", [5])
+    ((song,), notes) = write_plans(model.planner, "", [5])
     assert song.lyrics == "123"
     assert "the lyrics are cut" in notes[0]
 
@@ -144,7 +145,7 @@ def test_audio_without_lyrics(script: Callable[..., Any]) -> None:
 
 def test_audio_is_heard_with_its_genres_and_without_lyrics(script: Callable[..., Any]) -> None:
     model = script(FULL.replace("184", "10"))
-    (heard,) = hear(model.planner, [[7]], [5], with_lyrics=False)
+    (heard,) = describe_codes(model.planner, [[7]], [5], with_lyrics=False)
     assert (heard.song.caption, heard.song.lyrics, heard.genres) == ("Soft pop", None, "pop")
 
 
@@ -155,7 +156,7 @@ def test_counts_that_do_not_agree_are_refused(script: Callable[..., Any]) -> Non
     with pytest.raises(ValueError, match="3 seeds for 1"):
         understand(model.planner, [[5]], [1, 2, 3])
     with pytest.raises(ValueError, match="got none"):
-        write_song(model.planner, "", [])
+        write_plans(model.planner, "", [])
 
 
 def test_random_weights_write_legal_songs(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +164,7 @@ def test_random_weights_write_legal_songs(planner: Planner, monkeypatch: pytest.
     monkeypatch.setattr(grammar_module, "GENRES_TOKENS", 4)
     monkeypatch.setattr(grammar_module, "LYRICS_TOKENS", 6)
     hot = SamplingParameters(temperature=2, top_p=1)
-    written, _ = write_song(planner, "", [1, 2], hot)
+    written, _ = write_plans(planner, "", [1, 2], hot)
     understood, _ = understand(planner, [[5] * 60, [6] * 50], [1, 2], hot)
     assert [song.duration_seconds for song in understood] == [12, 10]
     rewritten, _ = rewrite(planner, written, [3, 4], hot)

@@ -153,7 +153,7 @@ def test_files_of_others_are_read_or_refused(tmp_path: Path) -> None:
         read_record(bare)
     text = tmp_path / "notes.txt"
     text.write_text("no sound")
-    with pytest.raises(ValueError, match="notes.txt is no song file"):
+    with pytest.raises(ValueError, match="notes.txt is not a song file"):
         read_record(text)
 
 
