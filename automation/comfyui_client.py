@@ -115,7 +115,8 @@ class ComfyUIClient:
         body = head.encode("utf-8") + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode("ascii")
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         answer = json.loads(self._request(urllib.request.Request(self._address("/upload/image"), body, headers)))
-        return f"{answer['subfolder']}/{answer['name']}" if answer.get("subfolder") else answer["name"]
+        stored = str(answer["name"])
+        return f"{answer['subfolder']}/{stored}" if answer.get("subfolder") else stored
 
     def submit(self, prompt: Prompt) -> str:
         """Queue a prompt in API format; returns its id. Raises PromptRejected when it does not validate."""
@@ -132,7 +133,7 @@ class ComfyUIClient:
             if "prompt_id" in answer:  # the host has queued the outputs that are valid and would drop the others
                 self.cancel(answer["prompt_id"])
             raise PromptRejected(_rejection_text(answer, prompt), node_errors)
-        return answer["prompt_id"]
+        return str(answer["prompt_id"])
 
     def wait(
         self, prompt_id: str, *, on_event: EventCallback | None = None, timeout_seconds: float | None = None
@@ -182,7 +183,8 @@ class ComfyUIClient:
         return self.get("/view", filename=item["filename"], subfolder=item["subfolder"], type=item["type"])
 
     def _history_entry(self, prompt_id: str) -> Mapping[str, Any] | None:
-        return self.get_json(f"/history/{prompt_id}").get(prompt_id)
+        entries: Mapping[str, Mapping[str, Any]] = self.get_json(f"/history/{prompt_id}")
+        return entries.get(prompt_id)
 
     def _address(self, path: str, query: Mapping[str, str] | None = None) -> str:
         return self.url + path + (f"?{urlencode(query)}" if query else "")
@@ -190,7 +192,8 @@ class ComfyUIClient:
     def _request(self, request: urllib.request.Request) -> bytes:
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                return response.read()
+                content: bytes = response.read()
+                return content
         except urllib.error.HTTPError as error:
             with error:
                 raise RequestRefused(error.code, error.read(), request.full_url) from error

@@ -128,7 +128,9 @@ class HostProcess:
         link_directory(self.base_directory / "custom_nodes" / PACK_NAME, PACK_ROOT)
         if self._models is not None:
             link_directory(self.base_directory / "models", self._models)
-        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}
+        flags = 0
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP
         with self.log_path.open("wb") as log:
             self._process = process = subprocess.Popen(
                 self._command,
@@ -137,7 +139,7 @@ class HostProcess:
                 stderr=subprocess.STDOUT,
                 env=host_environment(self._comfyui),
                 start_new_session=sys.platform != "win32",
-                **group,
+                creationflags=flags,
             )
         try:
             self._wait_until_it_answers(process, time.monotonic() + timeout_seconds)

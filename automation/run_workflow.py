@@ -97,7 +97,7 @@ def set_input_text(prompt: dict[str, Any], address: str, text: str) -> None:
 
 def read_jobs(prompt: Prompt, path: Path) -> list[Job]:
     """Read a JSONL file: each line is an object of ``{"NODE_TITLE.input": value}`` and becomes one run."""
-    jobs = []
+    jobs: list[Job] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue

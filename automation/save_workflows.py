@@ -26,7 +26,7 @@ from comfyui_client import ComfyUIClient
 from frontend import Export, export_workflow, load_workflow, open_browser, open_frontend, run_graph, show_all
 from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from hosts import find_comfyui
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, FloatRect
 from stand_in_models import write_stand_in_models
 
 WORKFLOWS = PACK_ROOT / "workflows"
@@ -96,7 +96,7 @@ def picture(browser: Browser, url: str, path: Path) -> None:
     page.wait_for_timeout(1000)  # the page draws at its own pace
     target = PICTURES / path.with_suffix(".jpg").name
     margin = PICTURE_MARGIN
-    clip = {
+    clip: FloatRect = {
         "x": box["x"] - margin,
         "y": box["y"] - margin,
         "width": box["width"] + 2 * margin,
