@@ -34,6 +34,12 @@ def test_a_tone_is_a_line_at_its_height(hertz: float) -> None:
     assert from_bottom == pytest.approx(200 * mel(hertz) / mel(HIGHEST_HZ), abs=3)
 
 
+def test_noise_is_equally_bright_at_all_heights() -> None:
+    noise = torch.randn(1, 4 * RATE, generator=torch.Generator().manual_seed(1))
+    rows = brightness(spectrogram_picture(noise, RATE, width=32, height=128)).mean(dim=1)
+    assert rows[:32].mean() == pytest.approx(rows[-32:].mean(), abs=0.02)  # 0.16 where filters are not normalised
+
+
 def test_time_goes_to_the_right() -> None:
     waveform = torch.cat((torch.zeros(1, RATE), tone(1000, 1)), dim=1)
     columns = brightness(spectrogram_picture(waveform, RATE, width=100, height=50)).mean(dim=0)
