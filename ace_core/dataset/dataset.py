@@ -34,6 +34,10 @@ _BAD_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _RESERVED_NAMES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)  # of Windows
 
 
+class FileProblem(ValueError):
+    """Why a file cannot be used, in words that follow its name: `is silent`. The name is put in front by the caller."""
+
+
 class Skipped(NamedTuple):
     """A file that is not used, and why."""
 
@@ -42,6 +46,11 @@ class Skipped(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} {self.reason}"
+
+    @classmethod
+    def because_of(cls, name: str, error: ValueError) -> Skipped:
+        """A file that a `FileProblem` is about, or that something else cannot use."""
+        return cls(name, str(error) if isinstance(error, FileProblem) else f"cannot be used: {error}")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ..song.blueprint import Blueprint
 from ..song.fields import INSTRUMENTAL_LYRICS, PLAN_FIELDS
 from ..song.languages import UNKNOWN_LANGUAGE
 from ..song.texts import WORD_TIME
-from .dataset import PROMPT_CHOICES
+from .dataset import PROMPT_CHOICES, FileProblem
 
 MAX_TEXT_BYTES = 1 << 20
 MAX_TABLE_BYTES = 16 << 20
@@ -123,20 +123,20 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """A text file, UTF-8 or marked as UTF-16.
 
     Raises:
-        ValueError: it is too large, of another encoding, or cannot be read.
+        FileProblem: it is too large, of another encoding, or cannot be read.
     """
     try:
         size = path.stat().st_size
         if size > max_bytes:
-            raise ValueError(f"has {size} bytes, more than {max_bytes}")
+            raise FileProblem(f"has {size} bytes, more than {max_bytes}")
         content = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from error
+        raise FileProblem(f"cannot be read: {error.strerror}") from error
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         return content.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError("is not UTF-8: save it as UTF-8") from error
+        raise FileProblem("is not UTF-8: save it as UTF-8") from error
 
 
 def lyrics_of_lrc(text: str) -> str:
@@ -160,7 +160,7 @@ def read_table(text: str) -> dict[str, dict[str, str]]:
     """Rows of a table with a header, by what they have in the column File.
 
     Raises:
-        ValueError: no such column with any of the delimiters, or broken quotes.
+        FileProblem: no such column with any of the delimiters, or broken quotes.
     """
     header = text.partition("\n")[0]
     for delimiter in sorted(DELIMITERS, key=header.count, reverse=True):
@@ -172,8 +172,8 @@ def read_table(text: str) -> dict[str, dict[str, str]]:
                 continue
             return {row[file_column].strip(): _cells(row.items()) for row in reader if row[file_column]}
         except csv.Error as error:
-            raise ValueError(f"is no table that can be read: {error}") from error
-    raise ValueError("has no column File: its first line must name the columns, such as File,BPM,Key,Caption")
+            raise FileProblem(f"is no table that can be read: {error}") from error
+    raise FileProblem("has no column File: its first line must name the columns, such as File,BPM,Key,Caption")
 
 
 def _cells(cells: Iterable[tuple[str | None, Any]]) -> dict[str, str]:

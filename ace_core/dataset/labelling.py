@@ -18,7 +18,7 @@ from torch import Tensor
 from ..progress import Progress, share_of_progress
 from ..song.blueprint import Blueprint, with_user_values
 from ..song.fields import MUSIC_FIELDS
-from .dataset import Clip, Dataset, Skipped, with_facts
+from .dataset import Clip, Dataset, FileProblem, Skipped, with_facts
 from .official_json import Sample, matching_name
 from .recordings import read_clip
 
@@ -76,7 +76,7 @@ def label_dataset(
         try:
             waveform = read_clip(clip.path, share_of_progress(share, 0, 2))
         except ValueError as error:
-            skipped.append(Skipped(clip.name, str(error)))
+            skipped.append(Skipped.because_of(clip.name, error))
             continue
         described = describe(waveform, share_of_progress(share, 1, 2))
         clips[index] = _filled(clip, described, names)
@@ -102,12 +102,12 @@ def with_labels(dataset: Dataset, samples: Sequence[Sample]) -> tuple[Dataset, l
     """The dataset with what an earlier dataset JSON says about its songs, and sentences on values that are left out.
 
     Raises:
-        ValueError: the file is about other songs.
+        FileProblem: the file is about other songs.
     """
     clips = {clip.name: clip for clip in dataset.clips}
     matches = [(matching_name(sample.audio_path, clips), sample.facts) for sample in samples]
     if samples and all(name is None for name, _ in matches):
-        raise ValueError(f"lists none of the songs of {dataset.name}")
+        raise FileProblem(f"lists none of the songs of {dataset.name}")
     problems = []
     for name, facts in matches:
         if name is not None:

@@ -18,7 +18,7 @@ from ..checks import shown
 from ..song.blueprint import Blueprint
 from ..song.fields import MUSIC_FIELDS, PLAN_FIELDS
 from ..song.languages import UNKNOWN_LANGUAGE
-from .dataset import Clip, Dataset
+from .dataset import Clip, Dataset, FileProblem
 from .facts import Facts, read_facts
 
 MAX_DATASET_BYTES = 64 << 20
@@ -40,12 +40,12 @@ def parse_json(text: str) -> object:
     """Parsed JSON.
 
     Raises:
-        ValueError: it is none.
+        FileProblem: it is not JSON.
     """
     try:
         parsed: object = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"is no valid JSON: {error}") from error
+        raise FileProblem(f"is not valid JSON: {error}") from error
     return parsed
 
 
@@ -53,15 +53,15 @@ def read_samples(document: Any) -> list[Sample]:
     """The songs of a parsed dataset JSON.
 
     Raises:
-        ValueError: it is no dataset, or a sample has no name of an audio file.
+        FileProblem: it is not a dataset, or a sample has no name of an audio file.
     """
     if not is_dataset_json(document):
-        raise ValueError('is no dataset: it must be an object with a list "samples"')
+        raise FileProblem('is not a dataset: it must be an object with a list "samples"')
     samples = []
     for number, sample in enumerate(document["samples"], 1):
         place = (sample.get("audio_path") or sample.get("filename")) if isinstance(sample, dict) else None
         if not isinstance(place, str):
-            raise ValueError(f'sample {number} must be an object with an "audio_path", got {shown(sample)}')
+            raise FileProblem(f'sample {number} must be an object with an "audio_path", got {shown(sample)}')
         samples.append(Sample(place.replace("\\", "/"), read_facts(sample)))
     return samples
 

@@ -28,7 +28,7 @@ from ..progress import Progress, share_of_progress
 from ..render.conditions import SongPrompt, tokenize_prompts
 from ..song.blueprint import Blueprint
 from ..tasks.instructions import TEXT_TO_MUSIC_INSTRUCTION
-from .dataset import Dataset, Skipped, learnt_songs
+from .dataset import Dataset, FileProblem, Skipped, learnt_songs
 from .recordings import MAX_CLIP_SECONDS, read_clip
 from .samples import Manifest, SampleEntry, TrainingSample, read_sample, write_manifest, write_sample
 
@@ -98,7 +98,7 @@ def preprocess(
             seconds = len(latents) / LATENT_FRAME_RATE
             prompt = _prompt(encoders.tokenizer, song, seconds)
         except ValueError as error:
-            skipped.append(Skipped(clip.name, str(error)))
+            skipped.append(Skipped.because_of(clip.name, error))
             continue
         path = folder / f"{audio_key}-{_text_key(prompt, text_identity)}.safetensors"
         if (kept is None or kept.path != path) and not _is_whole(path):
@@ -135,7 +135,7 @@ def _audio_key(path: Path, identity: str, on_progress: Progress | None) -> str:
                 if on_progress is not None:
                     on_progress(min(done, size), size)
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from error
+        raise FileProblem(f"cannot be read: {error.strerror}") from error
     return digest.hexdigest()[:_KEY_CHARACTERS]
 
 

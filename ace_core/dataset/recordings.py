@@ -35,6 +35,7 @@ from ..audio.waveform import (
     validate_waveform,
 )
 from ..progress import Progress
+from .dataset import FileProblem
 
 MAX_CLIP_SECONDS = 240.0
 MIN_CLIP_SECONDS = MIN_LATENT_FRAMES * SAMPLES_PER_FRAME / SAMPLE_RATE  # the shortest that the model renders
@@ -58,7 +59,7 @@ def clip_seconds(path: Path, on_progress: Progress | None = None) -> float:
         on_progress: called now and then with (seconds read, seconds in all).
 
     Raises:
-        ValueError: it cannot be read, is shorter than 5.12 s, has more than two channels or 240 s of silence.
+        FileProblem: it cannot be read, is shorter than 5.12 s, has more than two channels or 240 s of silence.
     """
     seconds, audible = 0.0, False
     for piece in _pieces(path, on_progress, until_audible=True):
@@ -68,7 +69,7 @@ def clip_seconds(path: Path, on_progress: Progress | None = None) -> float:
             break
     _check_length(seconds)
     if not audible:
-        raise ValueError("is silent")
+        raise FileProblem("is silent")
     return seconds
 
 
@@ -79,7 +80,7 @@ def read_clip(path: Path, on_progress: Progress | None = None) -> Tensor:
         on_progress: called now and then with (seconds read, seconds in all).
 
     Raises:
-        ValueError: it cannot be read, is damaged, silent, too short, or neither mono nor stereo.
+        FileProblem: it cannot be read, is damaged, silent, too short, or neither mono nor stereo.
     """
     resampler = av.AudioResampler(format="fltp")
     blocks: list[NDArray[Any]] = []
@@ -90,18 +91,18 @@ def read_clip(path: Path, on_progress: Progress | None = None) -> Tensor:
             try:
                 blocks += [part.to_ndarray() for part in resampler.resample(frame)]
             except (*BROKEN_FILE, ValueError) as error:  # the kind of samples changes within the file
-                raise ValueError(f"is damaged at {piece.end_seconds:.1f} s: {error}") from error
+                raise FileProblem(f"is damaged at {piece.end_seconds:.1f} s: {error}") from error
         if piece.end_seconds >= MAX_CLIP_SECONDS:
             break
     if not blocks:
-        raise ValueError("holds no sound")
+        raise FileProblem("holds no sound")
     waveform = torch.from_numpy(np.concatenate(blocks, axis=1))[None, :, : int(MAX_CLIP_SECONDS * rate)]
     waveform = resample(to_stereo(validate_waveform(waveform, rate)), rate)
     samples = waveform.shape[-1] // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME
     _check_length(samples / SAMPLE_RATE)
     waveform = waveform[..., :samples].clamp(-1, 1)
     if any(silent_items(waveform)):
-        raise ValueError("is silent")
+        raise FileProblem("is silent")
     return waveform
 
 
@@ -109,19 +110,19 @@ def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = F
     """Each packet, decoded; with `until_audible` no more once something was heard.
 
     Raises:
-        ValueError: it cannot be read, is damaged, or has more than two channels.
+        FileProblem: it cannot be read, is damaged, or has more than two channels.
     """
     try:
         if not path.stat().st_size:
-            raise ValueError("is empty")
+            raise FileProblem("is empty")
         with path.open("rb") as file:
             container = av.open(file, "r", format=DEMUXERS[path.suffix.lower()], metadata_errors="ignore")
             with container:
                 if not container.streams.audio:
-                    raise ValueError("holds no sound")
+                    raise FileProblem("holds no sound")
                 stream = container.streams.audio[0]
                 if stream.channels > 2:
-                    raise ValueError(f"has {stream.channels} channels: mix it down to stereo")
+                    raise FileProblem(f"has {stream.channels} channels: mix it down to stereo")
                 declared = (container.duration or 0) / av.time_base
                 end_seconds, damage, audible = 0.0, "", False
                 for number, packet in enumerate(container.demux(stream)):
@@ -137,17 +138,17 @@ def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = F
                         except BROKEN_FILE as error:
                             damage = damage or f"is damaged at {end_seconds:.1f} s: {error.strerror}"
                     if frames and damage:
-                        raise ValueError(damage)
+                        raise FileProblem(damage)
                     yield _Piece(frames, end_seconds, declared, audible)
     except BROKEN_FILE as error:
-        raise ValueError(f"cannot be read as {path.suffix.lower().lstrip('.')}: {error.strerror}") from error
+        raise FileProblem(f"cannot be read as {path.suffix.lower().lstrip('.')}: {error.strerror}") from error
 
 
 def _check_length(seconds: float) -> None:
     if seconds == 0:
-        raise ValueError("holds no sound")
+        raise FileProblem("holds no sound")
     if seconds < MIN_CLIP_SECONDS:
-        raise ValueError(f"lasts {seconds:.3g} s: {MIN_CLIP_SECONDS:g} s is the least to learn from")
+        raise FileProblem(f"lasts {seconds:.3g} s: {MIN_CLIP_SECONDS:g} s is the least to learn from")
 
 
 def _is_audible(frame: AudioFrame) -> bool:

@@ -89,11 +89,11 @@ def read_sample(path: Path) -> TrainingSample:
         tensors = load_file(path)
         sample = TrainingSample(*(tensors[name] for name in _TENSORS))
     except (SafetensorError, KeyError, OSError) as error:
-        raise ValueError(f"{path.name} is no training sample ({error}): run Preprocess again") from error
+        raise ValueError(f"{path.name} is not a training sample ({error}): preprocess again") from error
     frames, width = sample.latents.shape
     if width != LATENT_CHANNELS or sample.source.shape != (frames, width) or sample.packed.ndim != 2:
         shapes = ", ".join(f"{name} {list(getattr(sample, name).shape)}" for name in _TENSORS)
-        raise ValueError(f"{path.name} is no training sample (its shapes are {shapes}): run Preprocess again")
+        raise ValueError(f"{path.name} is not a training sample (its shapes are {shapes}): preprocess again")
     return sample
 
 
@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
         texts = {name: str(document[name]) for name in ("name", "base_model", "activation_tag", "dataset_hash")}
         manifest = Manifest(**texts, samples=samples)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} holds no training data that can be read ({error}): run Preprocess") from error
+        raise ValueError(f"{folder} holds no training data that can be read ({error}): preprocess first") from error
     outside = [entry.file for entry in samples if PurePath(entry.file).name != entry.file]
     if outside or not samples:
         raise ValueError(f"{path} names {f'files elsewhere ({outside[0]!r})' if outside else 'no samples'}")

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from ..audio.demuxers import DEMUXERS
 from ..progress import Progress, share_of_progress
-from .dataset import Clip, Skipped, with_facts
+from .dataset import Clip, FileProblem, Skipped, with_facts
 from .facts import MAX_TABLE_BYTES, Facts, lyrics_of_lrc, read_facts, read_table, read_text
 from .official_json import MAX_DATASET_BYTES, Sample, is_dataset_json, matching_name, parse_json, read_samples
 from .recordings import clip_seconds
@@ -88,7 +88,7 @@ def scan_folder(
             said = [*(said for said in (listing,) if said), *_beside(name, files), *(said for said in (table,) if said)]
             clips.append(_clip(name, files.recordings[name], seconds, said, report.notes))
         except ValueError as error:
-            report.skipped.append(Skipped(name, str(error)))
+            report.skipped.append(Skipped.because_of(name, error))
     return Scan(tuple(clips), tuple(report.skipped), tuple(report.notes))
 
 
@@ -155,12 +155,12 @@ def _listing(files: _Files, chosen: Path | None, report: _Report) -> _Said | Non
         try:
             document = parse_json(read_text(path, MAX_DATASET_BYTES))
             if not is_dataset_json(document):
-                raise ValueError("belongs to no recording and is no dataset")
+                raise FileProblem("belongs to no recording and is not a dataset")
             if found is not None:
-                raise ValueError(f"is not used: {found[0]} lists the songs")
+                raise FileProblem(f"is not used: {found[0]} lists the songs")
             found = name, read_samples(document)
         except ValueError as error:
-            report.skipped.append(Skipped(name, str(error)))
+            report.skipped.append(Skipped.because_of(name, error))
     return None if found is None else _matched(*found, files, report)
 
 
@@ -189,7 +189,7 @@ def _table(files: _Files, report: _Report) -> _Said | None:
     try:
         rows = read_table(read_text(files.sidecars[source], MAX_TABLE_BYTES))
     except ValueError as error:
-        report.skipped.append(Skipped(source, str(error)))
+        report.skipped.append(Skipped.because_of(source, error))
         return None
     stems = {name.rpartition(".")[0]: name for name in files.recordings}
     facts: dict[str, Facts] = {}
@@ -208,14 +208,14 @@ def _beside(name: str, files: _Files) -> Iterator[_Said]:
     """What `song.json`, `song.txt` and `song.lrc` say.
 
     Raises:
-        ValueError: lyrics that cannot be read.
+        FileProblem: lyrics that cannot be read.
     """
     stem = name.rpartition(".")[0]
     if sidecar := f"{stem}.json" if f"{stem}.json" in files.sidecars else "":
         try:
             fields = parse_json(read_text(files.sidecars[sidecar]))
             if not isinstance(fields, dict):
-                raise ValueError("must be an object with fields")
+                raise FileProblem("must be an object with fields")
             yield _Said(sidecar, {name: read_facts(fields)})
         except ValueError as error:
             yield _Said(sidecar, {name: Facts({}, (str(error),))})
@@ -225,7 +225,7 @@ def _beside(name: str, files: _Files) -> Iterator[_Said]:
             try:
                 text = read_text(files.sidecars[source])
             except ValueError as error:
-                raise ValueError(f"has lyrics that cannot be used: {source} {error}") from error
+                raise FileProblem(f"has lyrics that cannot be used: {source} {error}") from error
             yield _Said(source, {name: read_facts({"lyrics": lyrics_of_lrc(text) if suffix == ".lrc" else text})})
 
 
@@ -233,7 +233,7 @@ def _clip(name: str, path: Path, seconds: float, sources: list[_Said], notes: li
     """The clip with the first value that each field has.
 
     Raises:
-        ValueError: a source's lyrics cannot be used.
+        FileProblem: a source's lyrics cannot be used.
     """
     values: dict[str, Any] = {}
     for source, all_facts in sources:
@@ -241,6 +241,6 @@ def _clip(name: str, path: Path, seconds: float, sources: list[_Said], notes: li
         values = facts.values | values
         for problem in facts.problems:
             if problem.startswith("lyrics"):
-                raise ValueError(f"has lyrics that cannot be used: {source}: {problem}")
+                raise FileProblem(f"has lyrics that cannot be used: {source}: {problem}")
             notes.append(f"{source}, {name}: {problem}; left out")
     return with_facts(Clip(name, path, seconds), values)

@@ -97,7 +97,7 @@ def mask_regions(mask: Tensor, duration_seconds: float) -> list[Region]:
     edges = torch.diff(columns, prepend=columns.new_zeros(1), append=columns.new_zeros(1))
     starts, ends = (edges == 1).nonzero()[:, 0].tolist(), (edges == -1).nonzero()[:, 0].tolist()
     if not starts:
-        raise ValueError("the mask marks nothing: paint the part of the song to change white, or disconnect the mask")
+        raise ValueError("the mask marks nothing: paint the part of the song to change white, or leave the mask out")
     if len(starts) > MAX_REGIONS:
         raise ValueError(f"there may be {MAX_REGIONS} regions at most, the mask has {len(starts)}")
     column_seconds = duration_seconds / len(columns)
@@ -115,10 +115,11 @@ def within(regions: Sequence[Region], duration_seconds: float) -> tuple[Region, 
     joined: list[Region] = []
     for start, end in sorted(regions):
         if start < 0:
-            raise ValueError(f"a region starts at {start:g} s, before the audio: Extend makes it longer")
+            raise ValueError(f"a region starts at {start:g} s, before the audio: extend the song first, or start at 0")
         if start >= duration_seconds:
             raise ValueError(
-                f"a region starts at {start:g} s and the audio ends at {duration_seconds:g} s: Extend makes it longer"
+                f"a region starts at {start:g} s and the audio ends at {duration_seconds:g} s: "
+                "extend the song first, or start earlier"
             )
         end = min(end, duration_seconds)
         if joined and start <= joined[-1].end:

@@ -78,7 +78,9 @@ def read_record(path: Path) -> SongRecord:
     """
     text = read_comments(path).get(RECORD_NAME)
     if text is None:
-        raise ValueError(f"{path.name} holds no plan of ACE Composer: it was saved by another program or node")
+        raise ValueError(
+            f"{path.name} holds no plan of ACE Composer: another program saved it, or another node of ComfyUI"
+        )
     return record_from_json(text)
 
 

@@ -58,9 +58,7 @@ def replay_of(record: SongRecord) -> Replay:
         ValueError: it says nothing, or something that the sampler could not have written.
     """
     if not record.settings:
-        raise ValueError(
-            "the file does not say how its song was rendered: it was saved without 'latent' connected to Save Song"
-        )
+        raise ValueError("the file does not say how its song was rendered: it was saved without its latents")
     options = SamplerOptions(
         **{name: _recorded(record.settings, name, value) for name, value in asdict(SamplerOptions()).items()}
     )
@@ -97,7 +95,7 @@ def sources_left_out(record: SongRecord) -> str | None:
     names = [f"{what} ({record.settings[name]})" for name, what in _SOURCES.items() if name in record.settings]
     if not names:
         return None
-    return f"Not in the file: {', '.join(names)}. Connect the same again for a replay."
+    return f"Not in the file: {', '.join(names)}. A replay needs the same again."
 
 
 def what_differs(recorded: Mapping[str, Setting], used: Mapping[str, Setting]) -> list[str]:

@@ -170,7 +170,7 @@ def test_labels_are_filled_in_and_read_again(client: ComfyUIClient, host: HostPr
 def test_broken_labels_are_not_written_over(client: ComfyUIClient, host: HostProcess, songs: Path) -> None:
     labels(host).parent.mkdir(parents=True, exist_ok=True)
     labels(host).write_text('{"samples": [', encoding="utf-8")
-    assert "is no valid JSON" in refusal(client, label_prompt(seed=4))
+    assert "is not valid JSON" in refusal(client, label_prompt(seed=4))
     assert labels(host).read_text(encoding="utf-8") == '{"samples": ['
 
 

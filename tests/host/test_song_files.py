@@ -434,7 +434,7 @@ def test_what_the_file_cannot_hold_is_said(client: ComfyUIClient, tmp_path: Path
     prompt["encode"]["inputs"] |= encode
     prompt["sample"]["inputs"] |= sample
     saved = saved_song(client, tmp_path, prompt)
-    sentence = f"Not in the file: {words}. Connect the same again for a replay."
+    sentence = f"Not in the file: {words}. A replay needs the same again."
     assert sentence in text_of(saved.run, "save_song")
 
     again = with_nodes(replay_prompt(saved.name), audio=audio, source=node)

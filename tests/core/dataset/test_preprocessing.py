@@ -169,7 +169,7 @@ def test_songs_that_cannot_be_used_are_skipped_with_a_reason(dataset: Dataset, f
     done = run(replace(dataset, clips=(dataset.clips[0], long, dataset.clips[2])), folder, Networks())
     assert [entry.audio for entry in done.manifest.samples] == ["2.flac"]
     assert str(done.skipped[0]) == "0.flac holds no sound"
-    assert "1.flac the caption with its instruction and metadata has" in str(done.skipped[1])
+    assert "1.flac cannot be used: the caption with its instruction and metadata has" in str(done.skipped[1])
     assert done.recordings_encoded == 1
     shutil.rmtree(dataset.clips[2].path.parent)
     with pytest.raises(ValueError, match="no song of songs can be used: 0.flac cannot be read"):

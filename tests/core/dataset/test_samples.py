@@ -36,7 +36,7 @@ def test_a_sample_comes_back_to_the_bit(tmp_path: Path) -> None:
 def test_a_broken_sample_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.safetensors is no training sample .* run Preprocess again"):
+    with pytest.raises(ValueError, match=r"a\.safetensors is not a training sample .* preprocess again"):
         read_sample(path)
 
 
@@ -57,7 +57,7 @@ def test_a_manifest_comes_back(tmp_path: Path) -> None:
         ({"version": 2}, "version 2"),
         ({"samples": []}, "names no samples"),
         ({"samples": [{"file": "../a", "audio": "a", "seconds": 1, "caption": ""}]}, "files elsewhere"),
-        ({"samples": [{"file": "a"}]}, "run Preprocess"),
+        ({"samples": [{"file": "a"}]}, "preprocess first"),
     ],
     ids=["newer", "empty", "elsewhere", "broken"],
 )

@@ -76,7 +76,7 @@ def test_a_value_that_cannot_be_used_is_left_out_and_named(songs: Path) -> None:
     said = "\n".join(found.notes)
     assert "a.json, a.flac: bpm: bpm must be auto or a whole number from 30 to 300, got 999; left out" in said
     assert "a.json, a.flac: key: key must be" in said and "'captoin' is no field of a song" in said
-    assert "b.json, b.flac: is no valid JSON" in said
+    assert "b.json, b.flac: is not valid JSON" in said
 
 
 def test_a_song_whose_lyrics_cannot_be_read_is_skipped(songs: Path) -> None:
@@ -164,7 +164,7 @@ def test_the_official_json_lists_the_songs_wherever_it_was_written(songs: Path) 
     assert reasons(found) == {
         "passwd": "is listed in songs.json, but is not in the folder",
         "b.flac": "is not listed in songs.json",
-        "other.json": "belongs to no recording and is no dataset",
+        "other.json": "belongs to no recording and is not a dataset",
     }
 
 

@@ -116,8 +116,8 @@ def test_regions_within_a_song_are_ordered_apart_and_cover_the_same(wanted: list
     ("regions", "message"),
     [
         ([], "no region to change"),
-        ([Region(0, 5), Region(60, 70)], "a region starts at 60 s and the audio ends at 60 s: Extend"),
-        ([Region(0, 5), Region(-2, 3)], "a region starts at -2 s, before the audio: Extend"),
+        ([Region(0, 5), Region(60, 70)], "a region starts at 60 s and the audio ends at 60 s: extend"),
+        ([Region(0, 5), Region(-2, 3)], "a region starts at -2 s, before the audio: extend"),
     ],
 )
 def test_regions_outside_the_song_are_refused(regions: list[Region], message: str) -> None:

@@ -95,7 +95,7 @@ def test_damaged_settings_are_refused(damage: dict[str, object], words: str) -> 
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(ValueError, match="saved without 'latent' connected"):
+    with pytest.raises(ValueError, match="saved without its latents"):
         replay_of(SongRecord(seeds={"render": 1}))
     with pytest.raises(ValueError, match="it has no seed"):
         replay_of(record({"plan": 1}))
