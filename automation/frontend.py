@@ -48,6 +48,14 @@ _RUN = """(milliseconds) => new Promise((resolve, reject) => {
             reject(new Error(`the host refused the prompt: ${JSON.stringify(errors)}`));
     });
 })"""
+_SET_WIDGETS = """(changes) => {
+    for (const [type, name, value] of changes) {
+        const node = app.graph.nodes.find((node) => node.type === type);
+        const widget = node.widgets.find((widget) => widget.name === name);
+        widget.value = value;
+        widget.callback?.(value);
+    }
+}"""
 _SHOW_ALL = """([left, top, right, bottom]) => {
     const boxes = [...app.graph.nodes, ...app.graph.groups].map((item) => item.boundingRect ?? item.bounding);
     const x = Math.min(...boxes.map((box) => box[0])), y = Math.min(...boxes.map((box) => box[1]));
@@ -152,6 +160,11 @@ def export_workflow(page: Page) -> Export:
         for name in PAGE_ONLY_INPUTS & node["inputs"].keys():
             del node["inputs"][name]
     return Export(exported["workflow"], exported["output"])
+
+
+def set_widgets(page: Page, *changes: tuple[str, str, object]) -> None:
+    """Change widgets, each given as the type of its node, its name and the value; of several such nodes the first."""
+    page.evaluate(_SET_WIDGETS, changes)
 
 
 def run_graph(page: Page) -> None:

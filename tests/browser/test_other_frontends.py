@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from frontend import load_workflow, open_frontend, run_graph
+from frontend import load_workflow, open_frontend, run_graph, set_widgets
 from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from hosts import SMOKE_FRONTENDS
 from playwright.sync_api import Browser, expect
@@ -15,10 +15,6 @@ from song_runs import SHORT_SECONDS
 
 WORKFLOW = json.loads((PACK_ROOT / "workflows" / "text_to_music.json").read_text(encoding="utf-8"))
 REGISTRY = "https://api.comfy.org/"  # which 1.32.9 asks about every pack, and the host forbids it
-SHORTEN = """(seconds) => {
-    const blueprint = app.graph.nodes.find((node) => node.type === "AceComposerBlueprint");
-    blueprint.widgets.find((widget) => widget.name === "duration_seconds").value = seconds;
-}"""
 
 
 @pytest.mark.parametrize("version", SMOKE_FRONTENDS)
@@ -33,7 +29,7 @@ def test_the_page_opens_and_runs_a_workflow(
     shown = page.evaluate("() => app.graph.nodes.map((node) => [node.type, Boolean(node.constructor.nodeData)])")
     assert sorted(kind for kind, _ in shown) == sorted(node["type"] for node in WORKFLOW["nodes"])
     assert {kind for kind, known in shown if not known} <= {"MarkdownNote"}
-    page.evaluate(SHORTEN, SHORT_SECONDS)
+    set_widgets(page, ("AceComposerBlueprint", "duration_seconds", SHORT_SECONDS))
     run_graph(page)
     expect(page.locator("audio")).to_have_count(1)
     complaints = [text for text in messages if PACK_NAME in text or "AceComposer" in text]

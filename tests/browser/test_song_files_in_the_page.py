@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from comfyui_client import ComfyUIClient
-from frontend import Export, export_workflow, load_workflow, open_frontend, run_graph, show_all
+from frontend import Export, export_workflow, load_workflow, open_frontend, run_graph, set_widgets, show_all
 from host_process import PACK_ROOT, HostProcess
 from playwright.sync_api import Browser, Page, expect
 from song_runs import SHORT_SECONDS, clear_cache
@@ -17,14 +17,6 @@ from song_runs import SHORT_SECONDS, clear_cache
 WORKFLOWS = PACK_ROOT / "workflows"
 ENCODINGS = {"flac": "flac 24 bit", "mp3": "mp3 V0", "opus": "opus 128k"}
 MEDIA_TYPES = {"flac": "audio/flac", "mp3": "audio/mpeg", "opus": "audio/ogg"}
-SET_WIDGETS = """(changes) => {
-    for (const [type, name, value] of changes) {
-        const node = app.graph.nodes.find((node) => node.type === type);
-        const widget = node.widgets.find((widget) => widget.name === name);
-        widget.value = value;
-        widget.callback?.(value);
-    }
-}"""
 DROP = """([name, type, content]) => {
     const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
     const transfer = new DataTransfer();
@@ -62,12 +54,12 @@ def saved(request: pytest.FixtureRequest, browser: Browser, host: HostProcess) -
     messages: list[str] = []
     page = open_frontend(browser, host.url, vue_nodes=request.param == "vue", messages=messages)
     load_workflow(page, published("use_lora"))
-    changes = [
-        ["AceComposerBlueprint", "duration_seconds", SHORT_SECONDS],
-        ["AceComposerLoadLora", "strength", 0],  # replay_song has no LoRA
-        ["AceComposerSaveSong", "filename_prefix", f"songs/{request.param}"],
-    ]
-    page.evaluate(SET_WIDGETS, changes)
+    set_widgets(
+        page,
+        ("AceComposerBlueprint", "duration_seconds", SHORT_SECONDS),
+        ("AceComposerLoadLora", "strength", 0),  # replay_song has no LoRA
+        ("AceComposerSaveSong", "filename_prefix", f"songs/{request.param}"),
+    )
     with ComfyUIClient(host.url) as client:
         clear_cache(client)
     exported = export_workflow(page)
@@ -97,7 +89,7 @@ def test_a_saved_song_is_played_and_replayed(saved: Saved) -> None:
     page = saved.page
     load_workflow(page, published("replay_song"))
     show_all(page)  # the canvas takes away what is out of sight
-    page.evaluate(SET_WIDGETS, [["AceComposerLoadSong", "audio", f"songs/{saved.song} [output]"]])
+    set_widgets(page, ("AceComposerLoadSong", "audio", f"songs/{saved.song} [output]"))
     run_graph(page)
     page.wait_for_function(ALL_PLAYERS_ARE_READY, arg=2)
     expect(page.get_by_text("The same latents as in the file, to the bit.")).to_be_visible()
@@ -110,8 +102,11 @@ def test_a_dropped_song_brings_its_workflow(saved: Saved, host: HostProcess, con
     page = saved.page
     load_workflow(page, saved.exported.workflow)
     prefix = f"dropped_{saved.renderer}_{container}"
-    changes = [["encoding", ENCODINGS[container]], ["filename_prefix", f"songs/{prefix}"]]
-    page.evaluate(SET_WIDGETS, [["AceComposerSaveSong", *change] for change in changes])
+    set_widgets(
+        page,
+        ("AceComposerSaveSong", "encoding", ENCODINGS[container]),
+        ("AceComposerSaveSong", "filename_prefix", f"songs/{prefix}"),
+    )
     exported = export_workflow(page)
     run_graph(page)
     name = f"{prefix}_00001_.{container}"

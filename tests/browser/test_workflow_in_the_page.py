@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from comfyui_client import ComfyUIClient
-from frontend import Export, export_workflow, load_workflow, open_frontend, run_graph
+from frontend import Export, export_workflow, load_workflow, open_frontend, run_graph, set_widgets
 from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from playwright.sync_api import Browser, Page, expect
 from song_runs import SHORT_SECONDS, clear_cache
@@ -26,10 +26,6 @@ SHOWN_TEXTS = (
     "8 steps, shift 3, euler, no guidance",
 )
 TITLE_HEIGHT = 30
-SHORTEN = """(seconds) => {
-    const blueprint = app.graph.nodes.find((node) => node.type === "AceComposerBlueprint");
-    blueprint.widgets.find((widget) => widget.name === "duration_seconds").value = seconds;
-}"""
 RECTANGLES = """(kind) => app.graph[kind].map((item) => ({
     title: item.title, x: item.pos[0], y: item.pos[1], width: item.size[0], height: item.size[1],
 }))"""
@@ -63,7 +59,7 @@ def shown(request: pytest.FixtureRequest, browser: Browser, host: HostProcess) -
 def finished(shown: Shown, host: HostProcess) -> Shown:
     with ComfyUIClient(host.url) as client:
         clear_cache(client)  # a node that need not run says nothing
-    shown.page.evaluate(SHORTEN, SHORT_SECONDS)
+    set_widgets(shown.page, ("AceComposerBlueprint", "duration_seconds", SHORT_SECONDS))
     run_graph(shown.page)
     return shown
 
