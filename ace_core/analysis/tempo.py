@@ -4,7 +4,7 @@ The first step of beat tracking as published by Ellis (2007), for music of one t
 correlated apart and then averaged, so that a hi-hat on every eighth does not drown what tells beats from eighths.
 
 Traps:
-- Half and double tempo fit the same onsets. The preference picks one; whoever compares must allow the other.
+- Half and double tempo fit the same onsets. The preference picks one; a comparison must allow the other.
 - The autocorrelation is known at whole frames of 10 ms, which is 5 bpm at 180 bpm. Sixteen beats together place the
   peak to a few hundredths of that.
 """

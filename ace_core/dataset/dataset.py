@@ -1,10 +1,10 @@
-"""A dataset: songs with what is known about each, and how they shall be learnt.
+"""A dataset: songs with what is known about each, and how to train on them.
 
 Matches the official trainer's dataset builder in its settings: an activation tag before, behind or instead of the
-caption, and a share of songs that are learnt by their genre instead, drawn with seed 42. What differs: a song without
-genre keeps its caption, and a song is never learnt by an empty text if there is another.
+caption, and a share of songs that are trained with their genre instead, drawn with seed 42. What differs: a song
+without genre keeps its caption, and a song is never trained with an empty text if there is another.
 
-Trap: settings are applied by `learnt_songs` and nowhere else. A clip keeps the lyrics of a song that is learnt as an
+Trap: settings are applied by `training_songs` and nowhere else. A clip keeps the lyrics of a song that is trained as an
 instrumental, so that switching back loses nothing.
 """
 
@@ -63,8 +63,8 @@ class Clip:
         seconds: its length.
         song: caption, lyrics, language, bpm, key and time signature; the duration stays open.
         genre: in a few words.
-        prompt_choice: what to learn it by, whatever the dataset's share of genres says.
-        labeled: whether a planner, or whoever wrote the file, has filled in what was missing.
+        prompt_choice: what to train it with, whatever the dataset's share of genres says.
+        labeled: whether a planner, or the author of the file, has filled in what was missing.
     """
 
     name: str
@@ -78,15 +78,15 @@ class Clip:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Songs to learn from.
+    """Songs to train on.
 
     Args:
         name: also that of the folders and files made from it.
         clips: in the order of their names.
-        activation_tag: words that shall call the style up; blank for none.
+        activation_tag: trigger words of the style; blank for none.
         tag_position: where they stand in the caption.
-        genre_ratio: percent of the songs that are learnt by their genre.
-        all_instrumental: learn every song as an instrumental.
+        genre_ratio: percent of the songs that are trained with their genre instead of the caption.
+        all_instrumental: train every song as an instrumental.
 
     Raises:
         ValueError: a value outside its domain, or no clips.
@@ -138,9 +138,9 @@ def with_facts(clip: Clip, facts: Mapping[str, Any]) -> Clip:
     return replace(clip, song=with_user_values(clip.song, **song), **own)
 
 
-def learnt_songs(dataset: Dataset) -> tuple[Blueprint, ...]:
-    """What the network shall be told about each clip: its song with the dataset's settings applied."""
-    by_genre = _learnt_by_genre(dataset)
+def training_songs(dataset: Dataset) -> tuple[Blueprint, ...]:
+    """What the network is told about each clip: its song with the dataset's settings applied."""
+    by_genre = _trained_by_genre(dataset)
     songs = []
     for clip in dataset.clips:
         caption = clip.song.caption or clip.genre or ""
@@ -154,22 +154,22 @@ def learnt_songs(dataset: Dataset) -> tuple[Blueprint, ...]:
 
 
 def remarks(dataset: Dataset) -> list[str]:
-    """Sentences on what the user may not expect of the way the songs are learnt."""
-    songs = learnt_songs(dataset)
+    """Sentences on what may surprise the user in the way the songs are trained."""
+    songs = training_songs(dataset)
     clips = dataset.clips
     found = []
     if without := [clip.name for clip, song in zip(clips, songs, strict=True) if not song.caption]:
         found.append(f"{_some(without)}: no caption, genre or tag, so the text is empty; label the dataset")
     if not dataset.all_instrumental and (without := [clip.name for clip in clips if clip.song.lyrics is None]):
-        found.append(f"{_some(without)}: no lyrics, so learnt as an instrumental")
+        found.append(f"{_some(without)}: no lyrics, so trained as an instrumental")
     if dataset.genre_ratio and (without := [clip.name for clip in clips if not clip.genre]):
-        found.append(f"{_some(without)}: no genre, so learnt by the caption whatever the genre ratio")
+        found.append(f"{_some(without)}: no genre, so trained with the caption whatever the genre ratio")
     if len(dataset.activation_tag) == 0 and dataset.tag_position == "replace":
         found.append("the tag position is replace, but there is no activation tag: captions stay as they are")
     return found
 
 
-def _learnt_by_genre(dataset: Dataset) -> set[str]:
+def _trained_by_genre(dataset: Dataset) -> set[str]:
     """Names of the clips to learn by their genre, where they have one."""
     open_names = [clip.name for clip in dataset.clips if clip.prompt_choice is None]
     random.Random(GENRE_SEED).shuffle(open_names)

@@ -60,7 +60,7 @@ class Facts(NamedTuple):
 
 
 def read_facts(raw: Mapping[str, object]) -> Facts:
-    """Facts by any of their names; None, blank and `N/A` are no facts."""
+    """Facts by any of their names; None, blank and `N/A` are not facts."""
     values: dict[str, Any] = {}
     problems = []
     for given, value in raw.items():
@@ -69,7 +69,7 @@ def read_facts(raw: Mapping[str, object]) -> Facts:
         if name in _WITHOUT_MEANING:
             continue
         if name not in _FIELDS:
-            problems.append(f"{shown(given)} is no field of a song")
+            problems.append(f"{shown(given)} is not a field of a song")
             continue
         try:
             usable = _usable(name, value)
@@ -112,7 +112,7 @@ def _usable(name: str, value: object) -> object:
 
 
 def _whole(bpm: object) -> object:
-    """A tempo rounded to a whole number, None for 0; what is no number stays."""
+    """A tempo rounded to a whole number, None for 0; what is not a number stays."""
     try:
         return round(float(str(bpm).replace(",", "."))) or None
     except (ValueError, OverflowError):
@@ -172,7 +172,7 @@ def read_table(text: str) -> dict[str, dict[str, str]]:
                 continue
             return {row[file_column].strip(): _cells(row.items()) for row in reader if row[file_column]}
         except csv.Error as error:
-            raise FileProblem(f"is no table that can be read: {error}") from error
+            raise FileProblem(f"is not a table that can be read: {error}") from error
     raise FileProblem("has no column File: its first line must name the columns, such as File,BPM,Key,Caption")
 
 

@@ -1,8 +1,8 @@
 """The official dataset JSON: `metadata` with the settings, `samples` with one song each. Read, edited and written.
 
 Traps:
-- `audio_path` is a path of whoever wrote the file, absolute as a rule. It is never opened, only compared: a sample
-  belongs to the clip whose name it ends in.
+- `audio_path` is a path on the machine that wrote the file, usually absolute. It is never opened, only compared: a
+  sample belongs to the clip whose name it ends in.
 - Ours has paths below the dataset's folder, so the file can travel with the songs.
 - An unknown language is `unknown`, other missing values are empty, as the official application writes them.
 """
@@ -25,7 +25,7 @@ MAX_DATASET_BYTES = 64 << 20
 
 
 class Sample(NamedTuple):
-    """A song of a dataset JSON: where it was for whoever wrote it, with slashes, and what is said about it."""
+    """A song of a dataset JSON: where it was on the machine that wrote it, with slashes, and what is said about it."""
 
     audio_path: str
     facts: Facts

@@ -28,7 +28,7 @@ from ..progress import Progress, share_of_progress
 from ..render.conditions import SongPrompt, tokenize_prompts
 from ..song.blueprint import Blueprint
 from ..tasks.instructions import TEXT_TO_MUSIC_INSTRUCTION
-from .dataset import Dataset, FileProblem, Skipped, learnt_songs
+from .dataset import Dataset, FileProblem, Skipped, training_songs
 from .recordings import MAX_CLIP_SECONDS, read_clip
 from .samples import Manifest, SampleEntry, TrainingSample, read_sample, write_manifest, write_sample
 
@@ -83,7 +83,7 @@ def preprocess(
     entries: list[SampleEntry] = []
     skipped: list[Skipped] = []
     recordings = texts = 0
-    for number, (clip, song) in enumerate(zip(dataset.clips, learnt_songs(dataset), strict=True)):
+    for number, (clip, song) in enumerate(zip(dataset.clips, training_songs(dataset), strict=True)):
         share = share_of_progress(on_progress, number, len(dataset.clips))
         try:
             audio_key = _audio_key(clip.path, encoders.audio_identity, share_of_progress(share, 0, 3))

@@ -1,4 +1,4 @@
-"""What the trainer reads: for each clip its latents and the conditions that the network shall meet them with.
+"""What the trainer reads: for each clip its latents and the conditions that the network meets them with.
 
 A folder of training data holds one safetensors file a clip, named after its content, and `manifest.json`, which lists
 them in order and says what they were made with. Everything in it was computed once, by frozen networks; training needs
@@ -34,7 +34,7 @@ class TrainingSample(NamedTuple):
     """One clip, on the CPU in float32.
 
     Attributes:
-        latents: of the clip [T, 64], what the network shall learn to make.
+        latents: of the clip [T, 64], what the network learns to make.
         packed: conditions [L, condition_size] of its caption and lyrics, in the order lyric, timbre, text.
         source: source latents [T, 64] of the context; silence for text to music. Its mask is 1 everywhere.
     """

@@ -11,7 +11,7 @@ A file that cannot be used is skipped with a reason; nothing here fails because 
 
 Traps:
 - What a link leads to counts, not where it lies: nothing outside the root is opened, whatever it is.
-- Lyrics that cannot be read skip their song, since it would be learnt as an instrumental. Other values are left out.
+- Lyrics that cannot be read skip their song, since it would be trained as an instrumental. Other values are left out.
 """
 
 from __future__ import annotations

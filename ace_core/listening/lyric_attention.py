@@ -9,7 +9,7 @@ Traps:
 - The consensus applies softmax to weights that are softmaxed already. It is what the threshold was tuned to.
 - The official medians come from `torch.quantile`, which refuses more than 16.8 million numbers (7 heads of 800 tokens
   over 240 s). Here they are taken head by head, with the same interpolation, and no head is kept.
-- A song below 5.12 s has more latent frames than sound; the frames after its end are no place for a word.
+- A song below 5.12 s has more latent frames than sound; the frames after its end are not a place for a word.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def lyric_tokens(lyric_ids: Sequence[int], tokenizer: TextTokenizer) -> LyricTok
     """Take the token ids of a lyric prompt apart.
 
     Raises:
-        ValueError: there are no ids, or they are no lyric prompt.
+        ValueError: there are no ids, or they are not a lyric prompt.
     """
     end_of_text = tokenizer.token_id(END_OF_TEXT)
     end = lyric_ids.index(end_of_text) if end_of_text in lyric_ids else len(lyric_ids)

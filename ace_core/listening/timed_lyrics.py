@@ -1,7 +1,7 @@
 """Lyrics with times: tokens, words and lines.
 
 Traps:
-- Not every script puts spaces between words. Where it does not, each token is taken for a word of its own.
+- Not every script puts spaces between words. Where it does not, each token is taken for a word.
 - Accents, vowel signs, joined emoji and flags are several code points that are one character to the reader; a word or
   token never begins in the middle of one.
 """

@@ -8,12 +8,11 @@ The legacy form of the codes prompts is the one before that, which ComfyUI still
 before the codes, and the unconditional prompt repeats caption and lyrics, so that guidance strengthens the metadata
 alone.
 
-Where the traps are:
-
-* Line breaks differ between the tasks: plan and codes end the lyrics with one, rewriting does not.
-* An empty think block has two line breaks: what Qwen's template makes of empty reasoning.
-* Control tokens are put in as ids. What a user writes is spelled out, so `<|im_end|>` in a text ends nothing.
-* Nothing is cut. `check_positions` refuses what the model has no positions for, with the counts.
+Traps:
+- Line breaks differ between the tasks: plan and codes end the lyrics with one, rewriting does not.
+- An empty think block has two line breaks: what Qwen's template makes of empty reasoning.
+- Control tokens are put in as ids. What a user writes is spelled out, so `<|im_end|>` in a text ends nothing.
+- Nothing is cut. `check_positions` refuses what the model has no positions for, with the counts.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ object holds the state of one sequence.
 Field order, legal values and the tokens of names are the published processor's, and like there the language is not
 sampled: the most probable one is taken. Where ours differs, and why:
 
-* A caption goes on after a newline with an indented word or ends with the next field's first token. The published
+- A caption goes on after a newline with an indented word or ends with the next field's first token. The published
   processor looks at the most probable token, then lets anything be sampled, and can lose the duration that way.
-* A field that the user fixed is forced in YAML's spelling, which the model saw in training: the language `no` is
+- A field that the user fixed is forced in YAML's spelling, which the model saw in training: the language `no` is
   `'no'`. Where the language is open both spellings are legal.
-* A caption ends within `CAPTION_TOKENS`, because the renderer reads 256 tokens, metadata included.
-* After the last value of a plan nothing follows. The published processor ends it with the stop token.
+- A caption ends within `CAPTION_TOKENS`, because the renderer reads 256 tokens, metadata included.
+- After the last value of a plan nothing follows. The published processor ends it with the stop token.
 
 Traps:
 - A newline needs a letter or digit before it on its line, or blank lines and empty captions would be legal.

@@ -9,7 +9,7 @@ Traps:
   The published reader keeps such quotes as part of the value; here they are undone.
 - Plain text is taken as it stands. YAML would drop what follows ` #` in an unquoted caption and refuse one with `: `.
 - Nothing is ever constructed from the text. A quoted or block value goes through YAML's parser, which yields events,
-  and must be one scalar there; tags, anchors, aliases and whatever else is no valid value are plain text.
+  and must be one scalar there; tags, anchors, aliases and whatever else is not a valid value are plain text.
 - An escape in a quoted value can spell what the grammar forbids, and free text can spell `<|im_end|>` in pieces:
   `without_control_tokens` takes both out of texts that go into a blueprint.
 """
@@ -52,7 +52,7 @@ def write_metadata(values: Mapping[str, str | int]) -> str:
     """The block of some fields, without a final newline; no fields give the empty text.
 
     Raises:
-        ValueError: a name that is no metadata field.
+        ValueError: a name that is not a metadata field.
     """
     unknown = sorted(values.keys() - set(METADATA_FIELDS))
     if unknown:

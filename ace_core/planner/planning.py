@@ -6,8 +6,8 @@ task decided counts as decided too. Item i depends on its blueprint and seed i a
 
 Matches both phases of the published `generate_with_stop_condition`; where ours differs:
 
-* The detected language reaches the blueprint. The published pipeline reads it from a key that is never written.
-* The plan is asked for if anything at all is open. The published code skips it, a caption rewrite and the language
+- The detected language reaches the blueprint. The published pipeline reads it from a key that is never written.
+- The plan is asked for if anything at all is open. The published code skips it, a caption rewrite and the language
   included, as soon as bpm, key, time signature and duration are given.
 
 Trap: the user's caption stands in the prompt of both phases. Its rewrite stands in the think block only.

@@ -1,6 +1,6 @@
 """What all tasks of the planner share: putting requests to the language model, and taking its answers into blueprints.
 
-Requests run in groups of 8 at most; each has a seed and a grammar state of its own, so the grouping changes nothing.
+Requests run in groups of 8 at most; each has its own seed and grammar state, so the grouping changes nothing.
 
 Trap: an answer is split at the token `</think>`. In its text the same letters could be part of a caption.
 """

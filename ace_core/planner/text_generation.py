@@ -1,6 +1,6 @@
 """The text phases: plans, captions and lyrics under a grammar, for 1 to 8 sequences at once, without guidance.
 
-Each sequence has a grammar state of its own. Tokens the grammar forces are not sampled: runs of them are fed in one
+Each sequence has its own grammar state. Tokens the grammar forces are not sampled: runs of them are fed in one
 chunk. Where few tokens are legal only their logits are computed; free text is one product for all sequences.
 
 Traps:

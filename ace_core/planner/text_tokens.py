@@ -40,7 +40,7 @@ class TextTokens:
 
     Attributes:
         tokenizer: where they come from.
-        spelled: the bytes of each id; empty for an id that is no token.
+        spelled: the bytes of each id; empty for an id that is not a token.
         newline: the id of a single newline.
         inline: by UTF-8 state, the tokens that go on within a line.
         inline_or_end: `inline`, and tokens that end the line they are on.

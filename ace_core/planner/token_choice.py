@@ -5,7 +5,7 @@ probabilities before the temperature, as the official PyTorch back end does (its
 
 The draw is argmax(logits / T + Gumbel noise): exactly softmax sampling, without a cumulative sum whose float rounding
 could flip a choice between machines. The noise comes from a CPU generator of each item, so the same seed gives the same
-tokens whatever the device and whoever else is in the batch. Temperature 0 takes the argmax and draws nothing.
+tokens whatever the device and the rest of the batch. Temperature 0 takes the argmax and draws nothing.
 
 Traps:
 - The repetition penalty counts generated tokens only. Over the prompt it would punish every word of the lyrics.

@@ -1,7 +1,7 @@
 """A reader of UTF-8 that can stop between any two bytes: its state is what the next byte may be.
 
 Stricter than UTF-8 itself. Of the control characters newline alone has a way through, and neither have U+FFFD, which
-stands for what could not be read, nor U+FFFE and U+FFFF, which are no characters. So bytes that leave the reader in
+stands for what could not be read, nor U+FFFE and U+FFFF, which are not characters. So bytes that leave the reader in
 `COMPLETE` are text that a song plan can hold.
 """
 

@@ -1,6 +1,6 @@
 """Token ids of the 5 Hz planner: Qwen3's text vocabulary, then one token for each audio code.
 
-Code c is token ``FIRST_CODE + c``; one code is 0.2 s of music. Nothing ever needs a tokenizer that knows 65 535 code
+Code c is token `FIRST_CODE + c`; one code is 0.2 s of music. Nothing ever needs a tokenizer that knows 65 535 code
 tokens: ids are computed.
 
 Trap: the embedding has 65 535 code rows, but the quantiser has 64 000 values. The rows above are never legal.

@@ -1,4 +1,4 @@
-"""Parts of a song that a task shall generate: written as seconds or bars, or painted as a mask.
+"""Parts of a song for a task to generate: written as seconds or bars, or painted as a mask.
 
 A region is a pair of seconds [start, end). Regions that overlap or touch become one.
 
@@ -55,7 +55,7 @@ def parse_regions(text: str, *, bar_seconds: float | None = None) -> list[Region
         bar_seconds: length of a bar where the numbers are bars, None where they are seconds.
 
     Raises:
-        ValueError: something that is no pair of numbers, an empty region, or more than 64.
+        ValueError: something that is not a pair of numbers, an empty region, or more than 64.
     """
     parts = [part.strip() for part in re.split(r"[,;\n]", text) if part.strip()]
     if len(parts) > MAX_REGIONS:

@@ -3,7 +3,7 @@
 Traps:
 - Samples are rounded to whole numbers here: 1.0 is the largest number and not the next one, which would wrap around.
 - 24 bits travel as the upper ones of 32.
-- The MP3 encoder writes no tag of its own: `id3.py` does. WAV has neither; its tag becomes a chunk behind the samples.
+- The MP3 encoder writes no tag: `id3.py` does. WAV has neither; its tag becomes a chunk behind the samples.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _text(identifier: str, text: str) -> bytes:
 
 
 def _user_text(name: str, text: str) -> bytes:
-    """An ASCII text under a name of its own."""
+    """An ASCII text under its own name."""
     content = b"\x00" + name.encode("ascii") + b"\x00" + text.encode("ascii") + b"\x00"
     if _FRAME_SYNC in len(content).to_bytes(4, "big"):
         content += b"\x00"

@@ -89,7 +89,7 @@ def test_a_folder_is_offered_and_shown(client: ComfyUIClient, songs: Path) -> No
     shown = text_of(succeed(client, dataset_prompt()), "dataset")
     assert shown.startswith(f"dataset {NAME}: 2 songs, 0.2 min; caption of 1, lyrics of 1, bpm of 1")
     assert "1 skipped:\nbroken.wav cannot be read as wav" in shown
-    assert "two.mp3: no lyrics, so learnt as an instrumental" in shown
+    assert "two.mp3: no lyrics, so trained as an instrumental" in shown
 
 
 def test_a_changed_file_beside_a_song_is_seen(client: ComfyUIClient, songs: Path) -> None:

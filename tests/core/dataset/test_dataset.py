@@ -1,4 +1,4 @@
-"""How a dataset's settings become the texts that songs are learnt by."""
+"""How a dataset's settings become the texts that songs are trained with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ace_core.dataset.dataset import Clip, Dataset, learnt_songs, remarks
+from ace_core.dataset.dataset import Clip, Dataset, remarks, training_songs
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.fields import INSTRUMENTAL_LYRICS
 
@@ -24,44 +24,44 @@ def clips(count: int, **fields: object) -> tuple[Clip, ...]:
     [("prepend", "zukkel, warm pop"), ("append", "warm pop, zukkel"), ("replace", "zukkel")],
 )
 def test_the_tag_goes_where_it_was_asked_for(position, caption: str) -> None:
-    (song,) = learnt_songs(Dataset("songs", clips(1), " zukkel ", position))
+    (song,) = training_songs(Dataset("songs", clips(1), " zukkel ", position))
     assert song.caption == caption and song.lyrics == "la la" and song.bpm == 90
 
 
 def test_without_a_tag_the_caption_stays() -> None:
-    (song,) = learnt_songs(Dataset("songs", clips(1), "", "replace"))
+    (song,) = training_songs(Dataset("songs", clips(1), "", "replace"))
     assert song.caption == "warm pop"
 
 
-def test_a_share_of_the_songs_is_learnt_by_genre_always_the_same() -> None:
+def test_a_share_of_the_songs_is_trained_by_genre_always_the_same() -> None:
     dataset = Dataset("songs", clips(20), genre_ratio=25)
-    captions = [song.caption for song in learnt_songs(dataset)]
+    captions = [song.caption for song in training_songs(dataset)]
     assert captions.count("pop") == 5
-    assert captions == [song.caption for song in learnt_songs(dataset)]
-    more = [song.caption for song in learnt_songs(replace(dataset, genre_ratio=60))]
+    assert captions == [song.caption for song in training_songs(dataset)]
+    more = [song.caption for song in training_songs(replace(dataset, genre_ratio=60))]
     assert more.count("pop") == 12
     assert all(after == "pop" for before, after in zip(captions, more, strict=True) if before == "pop")
-    assert [song.caption for song in learnt_songs(replace(dataset, genre_ratio=100))] == ["pop"] * 20
+    assert [song.caption for song in training_songs(replace(dataset, genre_ratio=100))] == ["pop"] * 20
 
 
 def test_a_choice_for_one_song_beats_the_share() -> None:
     by_genre = Dataset("songs", clips(3, prompt_choice="genre"))
-    assert [song.caption for song in learnt_songs(by_genre)] == ["pop"] * 3
+    assert [song.caption for song in training_songs(by_genre)] == ["pop"] * 3
     by_caption = Dataset("songs", clips(3, prompt_choice="caption"), genre_ratio=100)
-    assert [song.caption for song in learnt_songs(by_caption)] == ["warm pop"] * 3
+    assert [song.caption for song in training_songs(by_caption)] == ["warm pop"] * 3
 
 
 def test_a_song_without_genre_keeps_its_caption_and_the_other_way_round() -> None:
     dataset = Dataset("songs", clips(2, genre=None), genre_ratio=100)
-    assert [song.caption for song in learnt_songs(dataset)] == ["warm pop"] * 2
+    assert [song.caption for song in training_songs(dataset)] == ["warm pop"] * 2
     assert "no genre" in remarks(dataset)[0]
     only_genre = Dataset("songs", (replace(clips(1)[0], song=Blueprint(lyrics="la")),))
-    assert learnt_songs(only_genre)[0].caption == "pop"
+    assert training_songs(only_genre)[0].caption == "pop"
 
 
 def test_instrumentals_have_no_words_and_no_language() -> None:
     dataset = Dataset("songs", clips(1), all_instrumental=True)
-    (song,) = learnt_songs(dataset)
+    (song,) = training_songs(dataset)
     assert (song.lyrics, song.language) == (INSTRUMENTAL_LYRICS, "unknown")
     assert dataset.clips[0].song.lyrics == "la la"
 
@@ -70,7 +70,7 @@ def test_remarks_tell_what_is_missing() -> None:
     bare = tuple(Clip(f"{number}.wav", Path("x"), 9.0) for number in range(5))
     found = remarks(Dataset("songs", bare, tag_position="replace"))
     assert any("0.wav, 1.wav, 2.wav and 2 more: no caption" in remark for remark in found)
-    assert any("no lyrics, so learnt as an instrumental" in remark for remark in found)
+    assert any("no lyrics, so trained as an instrumental" in remark for remark in found)
     assert any("there is no activation tag" in remark for remark in found)
     assert remarks(Dataset("songs", clips(2), "zukkel")) == []
 

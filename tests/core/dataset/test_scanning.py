@@ -75,7 +75,7 @@ def test_a_value_that_cannot_be_used_is_left_out_and_named(songs: Path) -> None:
     assert found.clips[0].song == Blueprint(caption="kept")
     said = "\n".join(found.notes)
     assert "a.json, a.flac: bpm: bpm must be auto or a whole number from 30 to 300, got 999; left out" in said
-    assert "a.json, a.flac: key: key must be" in said and "'captoin' is no field of a song" in said
+    assert "a.json, a.flac: key: key must be" in said and "'captoin' is not a field of a song" in said
     assert "b.json, b.flac: is not valid JSON" in said
 
 
