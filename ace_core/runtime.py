@@ -40,6 +40,9 @@ class Runtime(NamedTuple):
         return tensor.to(self.device, self.dtype)
 
 
+CPU_RUNTIME = Runtime()
+
+
 class Part(Protocol[NetworkOut]):
     """A loaded network: the module, wherever its weights lie now, and the dtype it computes in."""
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..models.qwen3 import Qwen3
 from ..progress import Progress
+from ..runtime import CPU_RUNTIME, Runtime
 from ..song.fields import CODE_COUNT, MAX_BATCH_SIZE
 from .decoding import CachedDecoder
 from .linear import logits_head
@@ -40,8 +41,7 @@ def generate_codes(
     *,
     guidance_scale: float = 1.0,
     ending_codes: int = 0,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
+    runtime: Runtime = CPU_RUNTIME,
     static_step: bool | None = None,
     on_progress: Progress | None = None,
 ) -> list[list[int]]:
@@ -55,8 +55,7 @@ def generate_codes(
         seeds: one for each song, 0 to 2^64 - 1.
         guidance_scale: u + scale * (c - u); 1 is off, and then `negative_prompts` is None.
         ending_codes: how many codes before the wanted number the end token becomes legal; 0 for the exact number.
-        dtype: what the network runs in: bf16 on CUDA, fp32 on the CPU, never fp16.
-        device: where.
+        runtime: where the network runs and in what: bf16 on CUDA, fp32 on the CPU, never fp16.
         static_step: use the step of fixed shapes. None: wherever it is not the CPU.
         on_progress: called with (codes written, largest count), first while the prompts are read.
 
@@ -68,7 +67,7 @@ def generate_codes(
             negative prompts or the reverse, or a prompt and count beyond the model's positions.
     """
     _check(prompts, negative_prompts, counts, seeds, guidance_scale, ending_codes)
-    device = torch.device(device)
+    dtype, device = runtime.dtype, runtime.device
     total = max(counts)
 
     def report(done: int) -> None:

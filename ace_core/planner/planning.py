@@ -170,8 +170,7 @@ def plan_codes(
             [seeds[index] for index in places[group]],
             guidance_scale=guidance_scale,
             ending_codes=NATURAL_ENDING_SECONDS * CODE_RATE if natural_ending else 0,
-            dtype=planner.runtime.dtype,
-            device=planner.runtime.device,
+            runtime=planner.runtime,
             on_progress=part_of_progress(on_progress, sum(totals[:number]), sum(totals)),
         )
     results = list(songs)

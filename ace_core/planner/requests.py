@@ -88,8 +88,7 @@ def run_requests(
             parameters,
             [request.seed for request in group],
             longest[number],
-            dtype=planner.runtime.dtype,
-            device=planner.runtime.device,
+            runtime=planner.runtime,
             on_progress=part_of_progress(on_progress, sum(longest[:number]), sum(longest)),
         )
         for request, output in zip(group, outputs, strict=True):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..models.qwen3 import Qwen3
 from ..progress import Progress
+from ..runtime import CPU_RUNTIME, Runtime
 from .constraint import Constraint
 from .decoding import CachedDecoder
 from .linear import LogitsHead, linear, logits_head
@@ -33,8 +34,7 @@ def generate_text(
     seeds: Sequence[int],
     max_new_tokens: int,
     *,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
+    runtime: Runtime = CPU_RUNTIME,
     on_progress: Progress | None = None,
 ) -> list[list[int]]:
     """Continue each prompt until its grammar is finished.
@@ -45,8 +45,7 @@ def generate_text(
         parameters: how a token is chosen.
         seeds: one for each sequence, 0 to 2^64 - 1.
         max_new_tokens: the most tokens a sequence gets, forced ones included.
-        dtype: what the network runs in: bf16 on CUDA, fp32 on the CPU, never fp16.
-        device: where.
+        runtime: where the network runs and in what: bf16 on CUDA, fp32 on the CPU, never fp16.
         on_progress: called with (tokens of the longest sequence, max_new_tokens), first while the prompts are read.
 
     Returns:
@@ -73,7 +72,7 @@ def generate_text(
         if on_progress is not None:
             on_progress(max(len(sequence.tokens) for sequence in sequences), max_new_tokens)
 
-    device = torch.device(device)
+    dtype, device = runtime.dtype, runtime.device
     capacity = max(map(len, prompts)) + max_new_tokens
     decoder = CachedDecoder(lm, len(prompts), capacity, dtype=dtype, device=device)
     hidden = decoder.read_prompts(prompts, report)

@@ -34,9 +34,7 @@ def codes_of(planner: Any) -> list[list[int]]:
     ready = ready_planner(planner, songs=2, branches=2)
     arguments = ([[5, 6, 7], [8]], [[9]] * 2, [CODES] * 2, sampling.SamplingParameters(), [1, 2])
     with torch.inference_mode():
-        return codes.generate_codes(
-            ready.lm, *arguments, guidance_scale=2, dtype=ready.runtime.dtype, device=ready.runtime.device
-        )
+        return codes.generate_codes(ready.lm, *arguments, guidance_scale=2, runtime=ready.runtime)
 
 
 # Cases
