@@ -27,6 +27,7 @@ TEXT_ENCODER = "text encoder"
 PLANNER = "planner"
 VAE = "vae"
 ALL_IN_ONE = "all in one"
+ADAPTER = "a LoRA or LoKr adapter"
 
 WANTED = {
     MODEL: "an ACE-Step 1.5 model: acestep_v1.5_turbo.safetensors, ace_step_1.5_turbo_aio.safetensors, a folder "
@@ -70,7 +71,7 @@ def _starts(*prefixes: str) -> Callable[[Mapping[str, StoredTensor]], bool]:
 
 
 _RULES = (
-    _Rule("a LoRA or LoKr adapter", lambda tensors: any(_ADAPTER_NAME.fullmatch(name) for name in tensors)),
+    _Rule(ADAPTER, lambda tensors: any(_ADAPTER_NAME.fullmatch(name) for name in tensors)),
     _Rule("an ACE-Step 1.0 checkpoint", _has("genre_embedder.weight")),
     _Rule("an ACE-Step 1.0 checkpoint", _has("lyric_embs.weight")),
     _Rule("the VAE of ACE-Step 1.0", _has("vocoder.backbone.")),

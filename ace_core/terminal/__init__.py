@@ -1,0 +1,1 @@
+"""The engine from a terminal: `python -m ace_core COMMAND`. Needs no ComfyUI."""

@@ -1,0 +1,92 @@
+"""`inspect FILE`: what a weight file or folder is, its variant and size, and what it lacks."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints import kinds
+from ..checkpoints.files import CheckpointError, read_weights
+from ..checkpoints.inspection import (
+    ModelFiles,
+    WeightSource,
+    inspect_model,
+    inspect_planner,
+    inspect_text_encoder,
+    inspect_vae,
+)
+from ..lora.formats import describe_adapter, inspect_adapter
+from .progress_bar import Say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a weight file, or a folder in the official or the diffusers layout")
+
+
+def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+    """Print what a file is, a line a fact.
+
+    Raises:
+        ValueError: it is not there, damaged, or nothing that this program knows.
+    """
+    facts = facts_of(options.file)
+    for name, value in facts.items():
+        say.result(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
+    return facts
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """What a file or folder is, by name."""
+    if path.is_dir() and (path / "transformer").is_dir():
+        return _model_facts(inspect_model(path))
+    kind = kinds.identify(read_weights(path).tensors)
+    if kind in (kinds.MODEL, kinds.ALL_IN_ONE):
+        return _model_facts(inspect_model(path))
+    inspectors = {kinds.TEXT_ENCODER: inspect_text_encoder, kinds.PLANNER: inspect_planner, kinds.VAE: inspect_vae}
+    if kind in inspectors:
+        return {"path": str(path), "kind": kind, **_source_facts(inspectors[kind](path))}
+    if kind == kinds.ADAPTER:
+        adapter = inspect_adapter(path)
+        base = " ".join(filter(None, (adapter.base.size, adapter.base.variant))) or "not said"
+        return {"path": str(path), "kind": "adapter", "adapter": describe_adapter(adapter), "base": base}
+    raise CheckpointError(f"{path} is {kind}, which this program does not use")
+
+
+def _model_facts(model: ModelFiles) -> dict[str, Any]:
+    lacks = [
+        what
+        for what, present in (
+            ("the audio tokenizer (no audio codes, no cover)", model.audio_tokenizer is not None),
+            ("the silence latent (computed with the VAE)", model.silence is not None),
+            ("its variant (choose turbo, base or sft)", model.variant is not None),
+        )
+        if not present
+    ]
+    return {
+        "path": str(model.path),
+        "kind": "model",
+        "size": model.size,
+        "variant": model.variant or "not said",
+        **_source_facts(model.dit),
+        "lacks": lacks or ["nothing"],
+    }
+
+
+def _source_facts(source: WeightSource[Any]) -> Mapping[str, Any]:
+    parameters = sum(_count(entry.shape) for entry in source.entries.values())
+    dtype = str(source.dtype).removeprefix("torch.")
+    return {
+        "layout": source.layout,
+        "parameters": parameters,
+        "dtype": dtype,
+        "files": [str(file) for file in source.files],
+    }
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
