@@ -6,7 +6,6 @@ The formula is that of the host's patching (`nodes/host/adapters.py`), so a song
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -15,19 +14,18 @@ from ..models.dit import DiT
 from .adapters import AppliedAdapter, weight_change
 
 
-def merged_network(network: DiT, applied: Sequence[AppliedAdapter]) -> DiT:
-    """A network with adapters in its weights, put on one after the other; `network` stays as it is."""
+def merged_network(network: DiT, applied: AppliedAdapter) -> DiT:
+    """A copy of a network with an adapter in its weights; it shares the other weights with `network`."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     with torch.inference_mode(False), torch.no_grad():
         merged = copy.deepcopy(network, shared)
-        for item in applied:
-            for name, adapter in item.adapter.weights.items():
-                strength = item.strengths.of(name)
-                if strength == 0:
-                    continue
-                path, _, leaf = name.rpartition(".")
-                module = merged.get_submodule(path)
-                weight = getattr(module, leaf)
-                changed = (weight.float() + weight_change(weight, adapter, strength)).to(weight.dtype)
-                setattr(module, leaf, nn.Parameter(changed, requires_grad=False))
+        for name, adapter in applied.adapter.weights.items():
+            strength = applied.strengths.of(name)
+            if strength == 0:
+                continue
+            path, _, leaf = name.rpartition(".")
+            module = merged.get_submodule(path)
+            weight = getattr(module, leaf)
+            changed = (weight.float() + weight_change(weight, adapter, strength)).to(weight.dtype)
+            setattr(module, leaf, nn.Parameter(changed, requires_grad=False))
     return merged

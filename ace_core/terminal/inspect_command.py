@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from ..checkpoints.inspection import (
     inspect_vae,
 )
 from ..lora.formats import describe_adapter, inspect_adapter
-from .progress_bar import Say
+from .console import Console
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a weight file, or a folder in the official or the diffusers layout")
 
 
-def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
+def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Print what a file is, a line a fact.
 
     Raises:
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     """
     facts = facts_of(options.file)
     for name, value in facts.items():
-        say.result(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
+        console.result(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
     return facts
 
 
@@ -44,7 +45,11 @@ def facts_of(path: Path) -> dict[str, Any]:
     kind = kinds.identify(read_weights(path).tensors)
     if kind in (kinds.MODEL, kinds.ALL_IN_ONE):
         return _model_facts(inspect_model(path))
-    inspectors = {kinds.TEXT_ENCODER: inspect_text_encoder, kinds.PLANNER: inspect_planner, kinds.VAE: inspect_vae}
+    inspectors: dict[str, Callable[[Path], WeightSource[Any]]] = {
+        kinds.TEXT_ENCODER: inspect_text_encoder,
+        kinds.PLANNER: inspect_planner,
+        kinds.VAE: inspect_vae,
+    }
     if kind in inspectors:
         return {"path": str(path), "kind": kind, **_source_facts(inspectors[kind](path))}
     if kind == kinds.ADAPTER:
@@ -75,7 +80,7 @@ def _model_facts(model: ModelFiles) -> dict[str, Any]:
 
 
 def _source_facts(source: WeightSource[Any]) -> Mapping[str, Any]:
-    parameters = sum(_count(entry.shape) for entry in source.entries.values())
+    parameters = sum(math.prod(entry.shape) for entry in source.entries.values())
     dtype = str(source.dtype).removeprefix("torch.")
     return {
         "layout": source.layout,
@@ -83,10 +88,3 @@ def _source_facts(source: WeightSource[Any]) -> Mapping[str, Any]:
         "dtype": dtype,
         "files": [str(file) for file in source.files],
     }
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count

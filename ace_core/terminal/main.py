@@ -12,31 +12,33 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from . import doctor_command, inspect_command, song_commands
-from .progress_bar import Say
+import torch
+
+from . import doctor_command, inspect_command, planner_commands, render_command
+from .console import Console
 
 
 class Command(NamedTuple):
-    """A command: its line of help, what adds its arguments, and what runs it and returns its result for `--json`."""
+    """A command: its line of help, what adds its options, and what runs it and returns its result for `--json`."""
 
     help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace, Say], Any]
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Console], Any]
 
 
 COMMANDS = {
-    "render": Command(
-        "render a song from a plan or from options", song_commands.add_render_arguments, song_commands.render
+    "render": Command("render songs from a plan or from options", render_command.add_options, render_command.run),
+    "plan": Command(
+        "plan a song with the 5 Hz language model", planner_commands.add_plan_command, planner_commands.plan
     ),
-    "plan": Command("plan a song with the 5 Hz language model", song_commands.add_plan_arguments, song_commands.plan),
     "understand": Command(
         "describe a recording: caption, lyrics, bpm, key",
-        song_commands.add_understand_arguments,
-        song_commands.understand,
+        planner_commands.add_understand_command,
+        planner_commands.understand,
     ),
-    "inspect": Command("say what a weight file is", inspect_command.add_arguments, inspect_command.run),
+    "inspect": Command("say what a weight file is", inspect_command.add_options, inspect_command.run),
     "doctor": Command(
-        "say what is installed and which models are found", doctor_command.add_arguments, doctor_command.run
+        "say what is installed and which models are found", doctor_command.add_options, doctor_command.run
     ),
 }
 
@@ -47,13 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["train"]:
         return _train(arguments[1:])
     options = _parser().parse_args(arguments)
-    say = Say(quiet=options.json)
     try:
-        result = COMMANDS[options.command].run(options, say)
+        with torch.inference_mode():
+            result = COMMANDS[options.command].run(options, Console(quiet=options.json))
     except KeyboardInterrupt:
         sys.stderr.write("\ncancelled\n")
         return 130
-    except (ValueError, OSError, MemoryError) as error:
+    except torch.OutOfMemoryError:
+        sys.stderr.write("ace_core: the device has too little memory: try --low-memory, or fewer songs at a time\n")
+        return 1
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"ace_core: {error}\n")
         return 1
     if options.json:
@@ -66,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         added = commands.add_parser(name, help=command.help, description=command.help)
-        command.add_arguments(added)
+        command.add_options(added)
         added.add_argument("--json", action="store_true", help="print the result as JSON, and no progress")
     commands.add_parser("train", help="train a LoRA as a TOML file says (CONFIG.toml)", add_help=False)
     return parser

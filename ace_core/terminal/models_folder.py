@@ -5,7 +5,8 @@ Files are recognised by the tensors in them, never by their names; names only de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,79 +14,85 @@ from ..checkpoints import kinds
 from ..checkpoints.files import CheckpointError, has_weights, read_weights
 from ..checkpoints.inspection import ModelFiles, inspect_model
 
-COMFYUI_FOLDERS = ("diffusion_models", "unet", "checkpoints", "text_encoders", "clip", "vae", "ace_step")
+COMFYUI_FOLDERS = ("diffusion_models", "unet", "checkpoints", "text_encoders", "clip", "vae")
 WEIGHT_SUFFIXES = (".safetensors", ".sft")
 PIPELINE_PARTS = ("transformer", "condition_encoder")
-LINKS = {
-    kinds.MODEL: "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files",
-    kinds.TEXT_ENCODER: "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files",
-    kinds.VAE: "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files",
-    kinds.PLANNER: "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files",
-}
+MODELS_LINK = "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files"
+SONG_KINDS = (kinds.MODEL, kinds.TEXT_ENCODER, kinds.VAE)
+ALL_KINDS = (*SONG_KINDS, kinds.PLANNER)
 
 
 class FoundModels(NamedTuple):
-    """Paths by what they hold: models, text encoders, VAEs and planners, the ones to take first in front."""
+    """What a folder holds: paths by kind (see `checkpoints.kinds`), the ones to take first in front."""
 
-    models: tuple[Path, ...]
-    text_encoders: tuple[Path, ...]
-    vaes: tuple[Path, ...]
-    planners: tuple[Path, ...]
+    root: Path
+    paths: Mapping[str, Sequence[Path]]
 
-    def of(self, kind: str) -> tuple[Path, ...]:
-        """The paths of a kind of `checkpoints.kinds`."""
-        return dict(zip((kinds.MODEL, kinds.TEXT_ENCODER, kinds.VAE, kinds.PLANNER), self, strict=True))[kind]
+    def choose(self, kind: str, chosen: Path | None) -> Path:
+        """The path to use: the chosen one, by path or by the name it has in the folder, else the first.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if chosen is not None and chosen.exists():
+            return chosen
+        paths = self.paths[kind]
+        if chosen is None and paths:
+            return paths[0]
+        if chosen is None:
+            raise ValueError(f"{self.root} holds no {kind}: put {kinds.WANTED[kind]} there, from {MODELS_LINK}")
+        for path in paths:
+            if chosen.name in (path.name, path.stem):
+                return path
+        offered = ", ".join(path.name for path in paths) or "none"
+        raise ValueError(f"there is no {kind} {chosen} in {self.root}: it holds {offered}")
+
+    def beside(self, model: ModelFiles, kind: str, chosen: Path | None) -> Path:
+        """The text encoder or the VAE of a model: in its own checkpoint or pipeline, else as `choose` says."""
+        if chosen is None and model.layout in ("all_in_one", "diffusers"):
+            return model.path
+        return self.choose(kind, chosen)
 
 
-def find_models(root: Path) -> FoundModels:
+def add_models_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=_comfyui_models(),
+        metavar="DIR",
+        help="ComfyUI's models folder, a folder in the official or the diffusers layout, or a file; default: "
+        "that of the ComfyUI around this pack",
+    )
+
+
+def find_models(root: Path | None) -> FoundModels:
     """Look through a folder; only headers are read.
 
     Raises:
-        ValueError: there is no such file or folder.
+        ValueError: no folder was given, or there is none of that name.
     """
+    if root is None:
+        raise ValueError("there are no models: give --models DIR, such as ComfyUI's models folder")
     if not root.exists():
         raise ValueError(f"there is no {root}: --models must be a folder with models, or a model file")
-    found: dict[str, list[Path]] = {kind: [] for kind in (kinds.MODEL, kinds.TEXT_ENCODER, kinds.VAE, kinds.PLANNER)}
+    found: dict[str, list[Path]] = {kind: [] for kind in ALL_KINDS}
     for path in _candidates(root):
         for kind in _kinds_of(path):
             found[kind].append(path)
-    models = sorted(found[kinds.MODEL], key=lambda path: ("turbo" not in path.name, str(path)))
-    return FoundModels(tuple(models), *(tuple(found[kind]) for kind in (kinds.TEXT_ENCODER, kinds.VAE, kinds.PLANNER)))
+    found[kinds.MODEL].sort(key=lambda path: ("turbo" not in path.name, str(path)))
+    return FoundModels(root, found)
 
 
-def choose(found: FoundModels, kind: str, chosen: Path | None, root: Path) -> Path:
-    """The path to use: the chosen one, by path or by the name it has in the folder, else the first.
-
-    Raises:
-        ValueError: there is none.
-    """
-    paths = found.of(kind)
-    if chosen is None:
-        if not paths:
-            raise ValueError(f"{root} holds no {kind}: put {kinds.WANTED[kind]} there, from {LINKS[kind]}")
-        return paths[0]
-    if chosen.exists():
-        return chosen
-    named = [path for path in paths if chosen.name in (path.name, path.stem)]
-    if not named:
-        offered = ", ".join(path.name for path in paths) or "none"
-        raise ValueError(f"there is no {kind} {chosen} in {root}: it holds {offered}")
-    return named[0]
-
-
-def beside_model(found: FoundModels, kind: str, chosen: Path | None, model: ModelFiles, root: Path) -> Path:
-    """The text encoder or the VAE of a model: in its own checkpoint or pipeline, else as `choose` says."""
-    if chosen is None and model.layout in ("all_in_one", "diffusers"):
-        return model.path
-    return choose(found, kind, chosen, root)
+def _comfyui_models() -> Path | None:
+    """The models folder of the ComfyUI in whose custom_nodes this pack lies."""
+    folder = Path(__file__).absolute().parents[3]
+    models = folder.parent / "models"
+    return models if folder.name == "custom_nodes" and models.is_dir() else None
 
 
 def _candidates(root: Path) -> Iterator[Path]:
     """Files and folders that may be networks."""
-    if root.is_file() or has_weights(root) and not _is_models_folder(root):
-        yield root
-        return
-    if all((root / part).is_dir() for part in PIPELINE_PARTS):
+    if root.is_file() or _is_pipeline(root) or (has_weights(root) and root.name not in COMFYUI_FOLDERS):
         yield root
         return
     for path in sorted(root.iterdir()):
@@ -97,19 +104,21 @@ def _candidates(root: Path) -> Iterator[Path]:
             yield path
 
 
-def _is_models_folder(root: Path) -> bool:
-    return root.name in COMFYUI_FOLDERS
-
-
-def _kinds_of(path: Path) -> tuple[str, ...]:
+def _kinds_of(path: Path) -> Sequence[str]:
     """What is in a candidate; nothing for what is no file of this system."""
-    if path.is_dir() and all((path / part).is_dir() for part in PIPELINE_PARTS):
-        return (kinds.MODEL, kinds.TEXT_ENCODER, kinds.VAE)
     try:
+        if _is_pipeline(path):
+            inspect_model(path)
+            return SONG_KINDS
         kind = kinds.identify(read_weights(path).tensors)
         if kind == kinds.ALL_IN_ONE:
             inspect_model(path)
-            return (kinds.MODEL, kinds.TEXT_ENCODER, kinds.VAE)
+            return SONG_KINDS
     except CheckpointError:
         return ()
-    return (kind,) if kind in (kinds.MODEL, kinds.TEXT_ENCODER, kinds.VAE, kinds.PLANNER) else ()
+    return (kind,) if kind in ALL_KINDS else ()
+
+
+def _is_pipeline(path: Path) -> bool:
+    """Whether a folder has the diffusers layout."""
+    return all((path / part).is_dir() for part in PIPELINE_PARTS)

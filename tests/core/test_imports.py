@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINE_FILES = sorted((ROOT / "ace_core").rglob("*.py"))
 NODE_FILES = sorted((ROOT / "nodes").rglob("*.py"))
 SOURCE_ROOMS = ("ace_core", "automation", "benchmarks", "nodes", "tests")
-ENGINE_PACKAGES = {"PIL", "av", "numpy", "psutil", "safetensors", "tokenizers", "torch", "torchaudio", "yaml"}
+ENGINE_PACKAGES = {"PIL", "av", "numpy", "psutil", "safetensors", "tokenizers", "torch", "torchaudio", "tqdm", "yaml"}
 # What training needs beyond that, imported where it is used: peft always, the others where they are asked for.
 TRAINING_PACKAGES = {"bitsandbytes", "peft", "prodigyopt"}
 HOST_PACKAGES = {"comfy", "comfy_execution", "execution", "folder_paths", "server"}
