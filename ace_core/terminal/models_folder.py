@@ -14,7 +14,6 @@ from ..checkpoints import kinds
 from ..checkpoints.files import CheckpointError, has_weights, read_weights
 from ..checkpoints.inspection import ModelFiles, inspect_model
 
-COMFYUI_FOLDERS = ("diffusion_models", "unet", "checkpoints", "text_encoders", "clip", "vae")
 WEIGHT_SUFFIXES = (".safetensors", ".sft")
 PIPELINE_PARTS = ("transformer", "condition_encoder")
 MODELS_LINK = "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files"
@@ -92,7 +91,8 @@ def _comfyui_models() -> Path | None:
 
 def _candidates(root: Path) -> Iterator[Path]:
     """Files and folders that may be networks."""
-    if root.is_file() or _is_pipeline(root) or (has_weights(root) and root.name not in COMFYUI_FOLDERS):
+    is_one_network = (root / "config.json").is_file() and has_weights(root)
+    if root.is_file() or is_one_network or _is_pipeline(root):
         yield root
         return
     for path in sorted(root.iterdir()):
