@@ -175,6 +175,19 @@ def inspect_vae(path: Path | str) -> WeightSource[Oobleck]:
     return _source("vae", Oobleck, config, layout, weights.path, entries, files)
 
 
+def component_beside(model: ModelFiles, folders: Sequence[str]) -> Path | None:
+    """Where a model brings its text encoder or its VAE: in the same checkpoint or pipeline, or beside it in a bundle.
+
+    Args:
+        folders: the names that the component has in official bundles, such as `VAE_FOLDERS`.
+    """
+    if model.layout in ("all_in_one", "diffusers"):
+        return model.path
+    if model.layout != "official":
+        return None
+    return next((path for path in (model.path.parent / folder for folder in folders) if path.is_dir()), None)
+
+
 def check_compatible(model: ModelFiles, text_encoder: WeightSource[Qwen3]) -> None:
     """Raise CheckpointError if the two were not made for one another; a VAE of other channels was refused before."""
     wanted, given = model.condition_encoder.config.text_hidden_size, text_encoder.config.hidden_size

@@ -29,14 +29,16 @@ VAE = "vae"
 ALL_IN_ONE = "all in one"
 ADAPTER = "a LoRA or LoKr adapter"
 
+PUBLISHED_TEXT_ENCODER = "qwen_0.6b_ace15.safetensors"
+PUBLISHED_VAE = "ace_1.5_vae.safetensors"
 WANTED = {
     MODEL: "an ACE-Step 1.5 model: acestep_v1.5_turbo.safetensors, ace_step_1.5_turbo_aio.safetensors, a folder "
     "acestep-v15-*, or a diffusers folder",
-    TEXT_ENCODER: "the text encoder Qwen3-Embedding-0.6B: qwen_0.6b_ace15.safetensors, or the folder "
+    TEXT_ENCODER: f"the text encoder Qwen3-Embedding-0.6B: {PUBLISHED_TEXT_ENCODER}, or the folder "
     "Qwen3-Embedding-0.6B",
     PLANNER: "an ACE-Step 5 Hz language model: qwen_1.7b_ace15.safetensors, qwen_4b_ace15.safetensors, or a folder "
     "acestep-5Hz-lm-*",
-    VAE: "the ACE-Step 1.5 VAE: ace_1.5_vae.safetensors, or the folder vae",
+    VAE: f"the ACE-Step 1.5 VAE: {PUBLISHED_VAE}, or the folder vae",
 }
 DESCRIPTIONS = {
     MODEL: "the ACE-Step 1.5 model itself (diffusion transformer and condition encoder)",

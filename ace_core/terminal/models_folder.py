@@ -12,11 +12,18 @@ from typing import NamedTuple
 
 from ..checkpoints import kinds
 from ..checkpoints.files import CheckpointError, has_weights, read_weights
-from ..checkpoints.inspection import ModelFiles, inspect_model
+from ..checkpoints.inspection import (
+    TEXT_ENCODER_FOLDERS,
+    VAE_FOLDERS,
+    ModelFiles,
+    component_beside,
+    inspect_model,
+)
 
 WEIGHT_SUFFIXES = (".safetensors", ".sft")
 PIPELINE_PARTS = ("transformer", "condition_encoder")
 MODELS_LINK = "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files"
+TAKEN_FIRST = ("acestep_v1.5_turbo.safetensors", kinds.PUBLISHED_TEXT_ENCODER, kinds.PUBLISHED_VAE)
 SONG_KINDS = (kinds.MODEL, kinds.TEXT_ENCODER, kinds.VAE)
 ALL_KINDS = (*SONG_KINDS, kinds.PLANNER)
 
@@ -47,10 +54,9 @@ class FoundModels(NamedTuple):
         raise ValueError(f"there is no {kind} {chosen} in {self.root}: it holds {offered}")
 
     def beside(self, model: ModelFiles, kind: str, chosen: Path | None) -> Path:
-        """The text encoder or the VAE of a model: in its own checkpoint or pipeline, else as `choose` says."""
-        if chosen is None and model.layout in ("all_in_one", "diffusers"):
-            return model.path
-        return self.choose(kind, chosen)
+        """The text encoder or the VAE of a model: the one that it brings, else as `choose` says."""
+        folders = VAE_FOLDERS if kind == kinds.VAE else TEXT_ENCODER_FOLDERS
+        return (component_beside(model, folders) if chosen is None else None) or self.choose(kind, chosen)
 
 
 def add_models_option(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +84,8 @@ def find_models(root: Path | None) -> FoundModels:
     for path in _candidates(root):
         for kind in _kinds_of(path):
             found[kind].append(path)
-    found[kinds.MODEL].sort(key=lambda path: ("turbo" not in path.name, str(path)))
+    for paths in found.values():
+        paths.sort(key=lambda path: (path.name not in TAKEN_FIRST, "turbo" not in path.name, str(path)))
     return FoundModels(root, found)
 
 

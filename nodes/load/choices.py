@@ -11,14 +11,15 @@ import re
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-from ...ace_core.checkpoints.inspection import TEXT_ENCODER_FOLDERS, VAE_FOLDERS, ModelFiles
+from ...ace_core.checkpoints.inspection import TEXT_ENCODER_FOLDERS, VAE_FOLDERS, ModelFiles, component_beside
+from ...ace_core.checkpoints.kinds import PUBLISHED_TEXT_ENCODER, PUBLISHED_VAE
 from ..host import folders
 
 AUTO = "auto"
-TEXT_ENCODER_FILE = "text_encoders/qwen_0.6b_ace15.safetensors"
+TEXT_ENCODER_FILE = f"text_encoders/{PUBLISHED_TEXT_ENCODER}"
 PLANNER_MARK = "5hz"  # in the names of the official folders, acestep-5Hz-lm-1.7B and so on
 ALL_IN_ONE_MARK = "_aio"
-VAE_FILE = "vae/ace_1.5_vae.safetensors"
+VAE_FILE = f"vae/{PUBLISHED_VAE}"
 _COMPONENTS = (
     "transformer",
     "condition_encoder",
@@ -103,12 +104,9 @@ def vae_path(choice: str, model: ModelFiles) -> Path:
 def _component_path(choice: str, model: ModelFiles, folders: tuple[str, ...], published: str, what: str) -> Path:
     if choice != AUTO:
         return chosen_path(choice)
-    if model.layout in ("all_in_one", "diffusers"):
-        return model.path
-    for folder in folders:
-        sibling = model.path.parent / folder
-        if model.layout == "official" and sibling.is_dir():
-            return sibling
+    beside = component_beside(model, folders)
+    if beside is not None:
+        return beside
     try:
         return chosen_path(published)
     except FileNotFoundError as error:
