@@ -16,11 +16,15 @@ from .models_folder import MODELS_LINK, add_models_option, find_models
 
 PACKAGES = {  # what for
     "torch": "everything",
+    "numpy": "everything",
     "torchaudio": "audio of other sample rates",
     "safetensors": "weights",
     "tokenizers": "text",
     "av": "audio files",
-    "tqdm": "this program",
+    "Pillow": "pictures",
+    "PyYAML": "datasets",
+    "psutil": "the size of memory",
+    "tqdm": "progress bars",
     "peft": "training",
 }
 

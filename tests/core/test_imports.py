@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from ace_core.terminal.doctor_command import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE_FILES = sorted((ROOT / "ace_core").rglob("*.py"))
@@ -58,6 +61,13 @@ def test_importing_the_whole_engine_loads_no_host_and_no_test_dependency() -> No
     loaded = {name.split(".")[0] for name in result.stdout.split()}
     assert "ace_core" in loaded
     assert not loaded & (TEST_PACKAGES | TRAINING_PACKAGES | HOST_PACKAGES)
+
+
+def test_doctor_and_the_readme_know_every_package_of_the_engine() -> None:
+    (command,) = re.findall(r"`pip install (torch [^`]*)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    modules = {"Pillow": "PIL", "PyYAML": "yaml"}
+    assert {modules.get(package, package) for package in PACKAGES} == ENGINE_PACKAGES | {"peft"}
+    assert set(command.split()) == set(PACKAGES)
 
 
 def test_sources_are_ascii() -> None:

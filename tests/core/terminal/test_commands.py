@@ -225,6 +225,14 @@ def test_doctor_names_what_is_there_and_what_is_missing(
     assert all("https://huggingface.co/" in line for line in missing)
 
 
+def test_a_missing_package_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "tqdm.py").write_text("raise ModuleNotFoundError(name='tqdm')", encoding="ascii")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "ace_core", "doctor"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "ace_core: a package is missing: pip install tqdm\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
