@@ -12,6 +12,7 @@ from ...ace_core.stages.sources import encode_source
 from ...ace_core.tasks.cover import CoverStructure, cover_task
 from .. import compat
 from ..host.networks import NETWORKS
+from ..node import CATEGORY
 from .inputs import audio_input, source_audio, task_output, task_wire, vae_input
 
 
@@ -21,20 +22,20 @@ class AceComposerCover(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerCover",
             display_name="ACE-Step Cover",
-            category="audio/ACE Composer",
-            description="A new version of a song: its melody, rhythm and form in the style of the blueprint.",
+            category=f"{CATEGORY}/edit",
+            description="Make a new version of a song: its melody, rhythm and form in the style of the blueprint.",
             search_aliases=["remix", "style transfer", "audio to audio"],
             inputs=[
                 vae_input(),
-                audio_input("The song to make a new version of."),
+                audio_input("The song to cover."),
                 io.Float.Input(
                     "strength",
                     default=1.0,
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Share of the sampler's steps that follow the song; the others follow the blueprint alone. "
-                    "About 0.2 keeps little more than the form.",
+                    tooltip="Share of the sampling steps, from the first, that follow the song. About 0.2 keeps "
+                    "little more than the form.",
                 ),
                 io.Float.Input(
                     "noise_strength",
@@ -42,14 +43,14 @@ class AceComposerCover(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="How much of the song's own sound the sampler starts from: 0 is noise, towards 1 it "
-                    "becomes a remix. It leaves out the steps before that point.",
+                    tooltip="How much of the original sound to start from. 0: pure noise. Towards 1: a remix that "
+                    "keeps more and more of the recording. Skips the steps before that point.",
                 ),
                 io.Combo.Input(
                     "structure",
                     options=list(get_args(CoverStructure)),
                     default="codes",
-                    tooltip="What the model hears of the song. codes: melody, rhythm and form. latents: the sound "
+                    tooltip="What the model takes from the song. codes: melody, rhythm and form. latents: the sound "
                     "itself, which stays closer to the song.",
                 ),
             ],

@@ -13,6 +13,7 @@ from ...ace_core.loaded import AceVae
 from ...ace_core.stages.sources import encode_references
 from .. import compat
 from ..host.networks import NETWORKS
+from ..node import CATEGORY
 from ..wires import AceTimbre, AceTimbreWire
 from .inputs import source_audio, vae_input
 
@@ -25,21 +26,21 @@ class AceComposerReferenceAudio(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerReferenceAudio",
             display_name="ACE-Step Reference Audio",
-            category="audio/ACE Composer",
-            description="Give a song the sound of recordings: voice, instruments, mix. Melody, words and length stay "
-            "the song's own.",
+            category=f"{CATEGORY}/edit",
+            description="Give a song the sound of recordings: voice, instruments and mix. Melody, lyrics and "
+            "length of the song stay.",
             search_aliases=["timbre", "style reference", "voice", "sound like"],
             inputs=[
                 vae_input(),
                 io.Audio.Input(
-                    "audio", tooltip="One reference, or several as a batch. Any sample rate, mono or stereo, from 1 s."
+                    "audio", tooltip="One reference, or a batch of several. Any sample rate, mono or stereo, from 1 s."
                 ),
                 io.Combo.Input(
                     "windows",
                     options=[FIXED, SEEDED],
                     default=FIXED,
-                    tooltip="Which 3 x 10 s are heard of a longer reference. fixed: beginning, middle and end. seeded: "
-                    "one place in each third, by the seed.",
+                    tooltip="Which 3 x 10 s of a longer reference are used. fixed: beginning, middle and end. "
+                    "seeded: one place in each third, chosen by the seed.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -47,10 +48,11 @@ class AceComposerReferenceAudio(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=False,
-                    tooltip="Chooses the places of seeded windows; reference i of a batch uses seed + i. Not used by "
-                    "fixed windows.",
+                    tooltip="Chooses the places of seeded windows. Reference i of a batch uses seed + i.",
                 ),
-                AceTimbreWire.Input("timbre", optional=True, tooltip="References to add these to."),
+                AceTimbreWire.Input(
+                    "timbre", optional=True, tooltip="From another Reference Audio: adds these references to those."
+                ),
             ],
             outputs=[AceTimbreWire.Output("ace_timbre", display_name="timbre", tooltip="For Encode.")],
         )

@@ -19,6 +19,7 @@ from ...ace_core.tasks.extend import extend_task, extend_window
 from ...ace_core.tasks.repaint import RepaintMode, repaint_task
 from .. import compat
 from ..host.networks import NETWORKS
+from ..node import CATEGORY
 from ..wires import AceBlueprint, AceBlueprintWire
 from .inputs import audio_input, source_audio, task_output, task_wire, vae_input
 
@@ -31,9 +32,9 @@ class AceComposerRepaint(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerRepaint",
             display_name="ACE-Step Repaint",
-            category="audio/ACE Composer",
-            description="Make parts of a recording anew. With the task connected to Decode as well, everything else "
-            "stays as it is, sample for sample.",
+            category=f"{CATEGORY}/edit",
+            description="Replace parts of a recording. Connect the task to Encode and to Decode: then every "
+            "other sample stays as it is.",
             search_aliases=["inpaint", "edit audio", "replace section", "fix lyrics"],
             inputs=[
                 vae_input(),
@@ -44,7 +45,7 @@ class AceComposerRepaint(io.ComfyNode):
                     min=0.0,
                     max=3600.0,
                     step=0.01,
-                    tooltip="Where the part to change begins: seconds, or a bar, counted from 1.",
+                    tooltip="Where the part to replace begins: seconds, or a bar number starting at 1.",
                 ),
                 io.Float.Input(
                     "end",
@@ -58,15 +59,15 @@ class AceComposerRepaint(io.ComfyNode):
                     "unit",
                     options=list(get_args(RegionUnit)),
                     default="seconds",
-                    tooltip="What start, end and more_regions are in. bars needs a blueprint with bpm and time "
-                    "signature.",
+                    tooltip="Unit of start, end and more_regions. bars needs a blueprint with bpm and time signature.",
                 ),
                 io.Combo.Input(
                     "mode",
                     options=list(get_args(RepaintMode)),
                     default="balanced",
-                    tooltip="How the new part joins the rest. conservative: held to the recording in every step. "
-                    "aggressive: free, with a short fade. balanced: between, by strength.",
+                    tooltip="How the new part joins the rest. conservative: the rest is held to the recording in "
+                    "every step. aggressive: the model is free, with a 10 ms fade. balanced: between the "
+                    "two, by strength.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -74,21 +75,23 @@ class AceComposerRepaint(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Of balanced only: 0 equals conservative, 1 aggressive.",
+                    tooltip="For balanced only: 0 equals conservative, 1 equals aggressive.",
                 ),
                 io.String.Input(
                     "more_regions",
                     default="",
                     optional=True,
-                    tooltip="Further parts to change, such as 30-35, 50-62.5, in the same unit.",
+                    tooltip="Further parts to replace, e.g. 30-35, 50-62.5, in the same unit.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Used instead of start, end and more_regions: its width is the recording, white columns "
-                    "are changed.",
+                    tooltip="Replaces start, end and more_regions: its width is the recording, and white columns are "
+                    "replaced. One mask, or one for each recording.",
                 ),
-                AceBlueprintWire.Input("blueprint", optional=True, tooltip="Tempo and time signature, for bars."),
+                AceBlueprintWire.Input(
+                    "blueprint", optional=True, tooltip="Tempo and time signature for the unit bars."
+                ),
             ],
             outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
@@ -151,9 +154,9 @@ class AceComposerExtend(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerExtend",
             display_name="ACE-Step Extend",
-            category="audio/ACE Composer",
-            description="Make a recording longer, before, after or on both sides. Connect the task to Decode as well: "
-            "the recording itself stays as it is, sample for sample.",
+            category=f"{CATEGORY}/edit",
+            description="Make a recording longer, before it, after it or both. Connect the task to Encode and to "
+            "Decode: then the recording stays sample for sample.",
             search_aliases=["outpaint", "continue", "longer", "intro", "outro"],
             inputs=[
                 vae_input(),
@@ -186,8 +189,8 @@ class AceComposerExtend(io.ComfyNode):
                         max=600.0,
                         step=1.0,
                         optional=True,
-                        tooltip="How much of the recording the model hears, next to the new part; less is faster. 0: "
-                        "as much as fits into 600 s with the new part.",
+                        tooltip="How much of the recording next to the new part the model hears; less is faster. 0: as "
+                        "much as fits into 600 s with the new part.",
                     )
                 ),
             ],

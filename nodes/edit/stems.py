@@ -13,7 +13,7 @@ from ...ace_core.audio.waveform import SAMPLE_RATE, resample, to_stereo, validat
 from ...ace_core.checks import spread
 from ...ace_core.tasks.stems import stem_index
 from .. import compat
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceTask, AceTaskWire
 from .inputs import TRACK_CHOICES
 
@@ -26,19 +26,19 @@ class AceComposerPickStem(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerPickStem",
             display_name="ACE-Step Pick Stem",
-            category="audio/ACE Composer",
-            description="One stem out of the batch that Extract made.",
+            category=f"{CATEGORY}/edit",
+            description="Pick one stem from the batch that Extract or Lego made.",
             search_aliases=["split batch", "stem", "select track"],
             inputs=[
-                io.Audio.Input("audio", tooltip="What Decode made with the task."),
-                AceTaskWire.Input("task", tooltip="From Extract: it says which item of the batch is which track."),
+                io.Audio.Input("audio", tooltip="The audio that Decode made with the task."),
+                AceTaskWire.Input("task", tooltip="From Extract: says which item of the batch is which track."),
                 io.Combo.Input("track", options=list(TRACK_CHOICES), default="vocals", tooltip="The stem to pick."),
                 io.Int.Input(
                     "item",
                     default=1,
                     min=1,
                     max=4096,
-                    tooltip="Of which recording, where several were extracted from: 1 is the first.",
+                    tooltip="Which recording of the batch, starting at 1.",
                 ),
             ],
             outputs=[io.Audio.Output("stem", display_name="audio")],
@@ -56,19 +56,21 @@ class AceComposerMix(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerMix",
             display_name="ACE-Step Mix",
-            category="audio/ACE Composer",
-            description="Add up stems that start together. The mix never clips: where it would, it is lowered to full "
-            "scale, and the node says by how much.",
+            category=f"{CATEGORY}/edit",
+            description="Mix stems that start together. A mix that would clip is lowered to full scale, and the "
+            "node shows by how many dB.",
             search_aliases=["mixer", "sum", "merge audio", "gain", "pan"],
             inputs=[
-                io.Audio.Input("audio_1", tooltip="A stem. Stems of other sample rates are resampled to 48 kHz."),
+                io.Audio.Input("audio_1", tooltip="A stem. Any sample rate, mono or stereo; resampled to 48 kHz."),
                 *(widget for channel in range(1, MIXER_CHANNELS + 1) for widget in _channel_inputs(channel)),
                 *(
-                    io.Audio.Input(f"audio_{channel}", optional=True, tooltip="A stem.")
+                    io.Audio.Input(f"audio_{channel}", optional=True, tooltip="A further stem.")
                     for channel in range(2, MIXER_CHANNELS + 1)
                 ),
             ],
-            outputs=[io.Audio.Output("audio", display_name="audio", tooltip="48 kHz stereo, as long as the longest.")],
+            outputs=[
+                io.Audio.Output("audio", display_name="audio", tooltip="48 kHz stereo, as long as the longest stem.")
+            ],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -93,7 +95,7 @@ def _channel_inputs(number: int) -> list[Any]:
             min=-60.0,
             max=24.0,
             step=0.1,
-            tooltip=f"Level of stem {number} in dB; 0 leaves it as it is.",
+            tooltip=f"Level of stem {number} in dB; 0 keeps it.",
         ),
         io.Float.Input(
             f"pan_{number}",
@@ -101,9 +103,9 @@ def _channel_inputs(number: int) -> list[Any]:
             min=-1.0,
             max=1.0,
             step=0.01,
-            tooltip=f"Place of stem {number}: -1 left, 0 as it is, 1 right.",
+            tooltip=f"Balance of stem {number}: -1 left, 0 unchanged, 1 right.",
         ),
-        io.Boolean.Input(f"mute_{number}", default=False, tooltip=f"Leave stem {number} out."),
+        io.Boolean.Input(f"mute_{number}", default=False, tooltip=f"Mute stem {number}."),
     ]
 
 

@@ -14,6 +14,7 @@ from ...ace_core.stages.sources import encode_source
 from ...ace_core.tasks.stems import track_task
 from .. import compat
 from ..host.networks import NETWORKS
+from ..node import CATEGORY
 from .inputs import (
     TRACK_CHOICES,
     audio_input,
@@ -32,9 +33,9 @@ class AceComposerExtract(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerExtract",
             display_name="ACE-Step Extract",
-            category="audio/ACE Composer",
-            description="Take tracks out of a mix: one song a track comes out, as long as the mix. Needs a base or sft "
-            "model.",
+            category=f"{CATEGORY}/edit",
+            description="Separate tracks from a mix: each track you switch on becomes one song of the batch, as "
+            "long as the mix. Needs a base or sft model.",
             search_aliases=["stems", "separate", "isolate", "karaoke", "a cappella"],
             inputs=[vae_input(), audio_input("The mix."), *track_switches("Extract the", on=("vocals",))],
             outputs=[task_wire()],
@@ -61,7 +62,7 @@ class AceComposerLego(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerLego",
             display_name="ACE-Step Lego",
-            category="audio/ACE Composer",
+            category=f"{CATEGORY}/edit",
             description="Add one track that fits what already plays, and build a band layer by layer. Needs a base or "
             "sft model.",
             search_aliases=["add instrument", "layer", "overdub", "stem"],
@@ -73,7 +74,7 @@ class AceComposerLego(io.ComfyNode):
                     "regions",
                     default="",
                     optional=True,
-                    tooltip="Where the new track plays, in seconds, such as 10-20, 30-40. Empty: throughout.",
+                    tooltip="Where the new track plays, in seconds, e.g. 10-20, 30-40. Empty: throughout.",
                 ),
             ],
             outputs=[task_wire()],
@@ -97,12 +98,12 @@ class AceComposerComplete(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerComplete",
             display_name="ACE-Step Complete",
-            category="audio/ACE Composer",
-            description="Accompany a recording with a set of tracks, all at once. Needs a base or sft model.",
+            category=f"{CATEGORY}/edit",
+            description="Accompany a recording with several tracks at once. Needs a base or sft model.",
             search_aliases=["accompaniment", "arrange", "add instruments"],
             inputs=[
                 vae_input(),
-                audio_input("The track to accompany."),
+                audio_input("The track to accompany, such as a guitar or a voice."),
                 *track_switches("Add", on=("drums", "bass")),
             ],
             outputs=[task_wire()],
@@ -120,8 +121,8 @@ class AceComposerVocalToBacking(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerVocalToBacking",
             display_name="ACE-Step Vocal to Backing",
-            category="audio/ACE Composer",
-            description="Accompany a voice with the band of a genre. Needs a base or sft model.",
+            category=f"{CATEGORY}/edit",
+            description="Accompany a voice with the tracks of a genre. Needs a base or sft model.",
             search_aliases=["vocal2bgm", "a cappella", "backing track", "accompaniment"],
             inputs=[
                 vae_input(),
@@ -130,13 +131,13 @@ class AceComposerVocalToBacking(io.ComfyNode):
                     "genre",
                     options=list(GENRE_TRACKS),
                     default="pop",
-                    tooltip="Which tracks play. How they play is the blueprint's caption's business.",
+                    tooltip="Which tracks play. How they play is set by the caption of the blueprint.",
                 ),
                 io.String.Input(
                     "more_tracks",
                     default="",
                     optional=True,
-                    tooltip="Further tracks, such as strings, backing vocals.",
+                    tooltip="Further tracks, separated by commas, e.g. strings, backing vocals.",
                 ),
             ],
             outputs=[task_wire()],

@@ -16,7 +16,7 @@ from ...ace_core.song_files.replay import codes_strength, sources_left_out
 from .. import compat
 from ..host import folders
 from ..load.hashes import model_hashes, model_inputs
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceBlueprintWire, AceRecordWire
 
 SHOWN_CHARACTERS = 100
@@ -28,18 +28,19 @@ class AceComposerLoadSong(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerLoadSong",
             display_name="ACE-Step Load Song",
-            category="audio/ACE Composer",
-            description="Load a song that Save Song wrote, with its plan and settings, to render it again exactly or "
-            "to go on from it.",
+            category=f"{CATEGORY}/files",
+            description="Load a song that Save Song wrote, with its plan and settings, to render it again "
+            "exactly or to continue from it.",
             search_aliases=["import", "replay", "reproduce", "metadata", "restore"],
             inputs=[
                 io.Combo.Input(
                     "audio",
                     options=folders.user_files(SONG_SUFFIXES),
                     upload=io.UploadType.audio,
-                    tooltip="A song file in the input folder, or one that Save Song wrote into the output folder.",
+                    tooltip="A song file in the input folder, or one that Save Song wrote to the output folder. You "
+                    "can drop a file on the node.",
                 ),
-                *model_inputs("From its loader: the node says whether these are the weights of the song."),
+                *model_inputs("From its loader: the node checks whether these are the weights of the song."),
             ],
             outputs=[
                 AceBlueprintWire.Output(
@@ -47,15 +48,19 @@ class AceComposerLoadSong(io.ComfyNode):
                 ),
                 io.Audio.Output("audio_out", display_name="audio", tooltip="The song as it sounds in the file."),
                 AceRecordWire.Output(
-                    "ace_record", display_name="replay", tooltip="Seed and settings, for the input replay of Sample."
+                    "ace_record", display_name="replay", tooltip="Seed and settings, for the replay input of Sample."
                 ),
                 io.Float.Output(
                     "codes_strength_out",
                     display_name="codes_strength",
-                    tooltip="For Encode; 1 where it did not matter.",
+                    tooltip="For Encode; 1 if the song has no codes.",
                 ),
-                io.String.Output("lrc_out", display_name="lrc", tooltip="The lyrics with times, if the file has them."),
-                io.String.Output("text", display_name="text", tooltip="What the node shows."),
+                io.String.Output(
+                    "lrc_out", display_name="lrc", tooltip="Lyrics with times; empty if the file has none."
+                ),
+                io.String.Output(
+                    "text", display_name="text", tooltip="Caption, seed, settings, scores and models of the song."
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )

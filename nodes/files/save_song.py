@@ -21,7 +21,7 @@ from ...ace_core.song_files.replay import sources_left_out
 from .. import compat
 from ..host import feedback, results
 from ..load.hashes import model_hashes, model_inputs
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..render.latents import sample_counts, song_records
 from ..wires import SONG_SEPARATOR, AceBlueprint, AceBlueprintWire, AceScores, AceScoresWire
 
@@ -32,28 +32,30 @@ class AceComposerSaveSong(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerSaveSong",
             display_name="ACE-Step Save Song",
-            category="audio/ACE Composer",
-            description="Save songs as audio files with everything that made them: title, lyrics, tempo and key for "
-            "players, the workflow for ComfyUI, and the plan, seed and settings for Load Song.",
+            category=f"{CATEGORY}/files",
+            description="Save songs as audio files with all their data: title, lyrics, tempo and key for "
+            "players, the workflow for ComfyUI, and plan, seed and settings for Load Song.",
             search_aliases=["save audio", "export", "flac", "mp3", "opus", "wav", "metadata", "tags", "lrc"],
             inputs=[
-                io.Audio.Input("audio", tooltip="From Decode or any other node. Each song of a batch gets a file."),
+                io.Audio.Input(
+                    "audio", tooltip="From Decode or any other node. Each song of a batch gets its own file."
+                ),
                 AceBlueprintWire.Input(
-                    "blueprint", tooltip="The same that went into Encode: one for all songs, or one for each."
+                    "blueprint", tooltip="The blueprint from Encode: one for all songs, or one for each."
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default="songs/ace_composer",
-                    tooltip="Name of the file; folders below the output folder are made as needed.",
+                    tooltip="File name; a number is added. Subfolders of the output folder are created as needed.",
                 ),
                 io.Combo.Input(
                     "encoding",
                     options=list(ENCODINGS),
                     default=next(iter(ENCODINGS)),
-                    tooltip="flac and wav keep every sample. ComfyUI opens the workflow of a dropped flac, mp3 or opus "
-                    "file, not of wav.",
+                    tooltip="flac and wav are lossless. ComfyUI opens the workflow of a dropped flac, mp3 or opus "
+                    "file, but not of wav.",
                 ),
-                io.String.Input("title", default="", tooltip="What players show. Empty: they show the file's name."),
+                io.String.Input("title", default="", tooltip="Title shown by players. Empty: they show the file name."),
                 io.Latent.Input(
                     "latent",
                     optional=True,
@@ -63,17 +65,17 @@ class AceComposerSaveSong(io.ComfyNode):
                     "lrc",
                     optional=True,
                     force_input=True,
-                    tooltip="Lyrics with times, as LRC. Those of several songs are separated by a form feed.",
+                    tooltip="Lyrics with times, as LRC. Several songs are separated by a form feed.",
                 ),
-                AceScoresWire.Input("scores", optional=True, tooltip="How the songs were judged, to keep with them."),
-                *model_inputs("From its loader: the file will name its weights by their hash."),
+                AceScoresWire.Input("scores", optional=True, tooltip="From Score, saved with the song."),
+                *model_inputs("From its loader: its weights are recorded by hash."),
                 compat.advanced(
                     io.Boolean.Input(
                         "hash_models",
                         default=True,
                         optional=True,
-                        tooltip="Read the files of the connected models once, to name them by their SHA-256. Off: "
-                        "they are not named. Without connected models it does nothing.",
+                        tooltip="Record the SHA-256 of the connected models' files, read once. Does nothing without "
+                        "connected models.",
                     )
                 ),
             ],

@@ -27,7 +27,7 @@ from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
 from .. import compat
 from ..host import adapters, feedback, folders, networks
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceModelWire
 from .choices import check_offered
 
@@ -45,16 +45,16 @@ class AceComposerLoadLora(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerLoadLora",
             display_name="ACE-Step Load LoRA",
-            category="audio/ACE Composer",
-            description="Put a LoRA, LoHa, LoKr or DoRA on the model, in any published file style. Several can follow "
-            "one another; other branches of the graph keep the model as it was.",
+            category=f"{CATEGORY}/load",
+            description="Apply a LoRA, LoHa, LoKr or DoRA to the model, in any published file format. Several "
+            "can be chained; other branches of the graph keep the model without it.",
             search_aliases=["adapter", "lokr", "dora", "lycoris", "peft", "style"],
             inputs=[
                 AceModelWire.Input("model", tooltip="From Load Models or another Load LoRA."),
                 io.Combo.Input(
                     "lora",
                     options=lora_options(),
-                    tooltip="A file in models/loras, or a PEFT folder below it.",
+                    tooltip="A safetensors file in models/loras, or a PEFT folder in it.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -62,7 +62,7 @@ class AceComposerLoadLora(io.ComfyNode):
                     min=-10.0,
                     max=10.0,
                     step=0.05,
-                    tooltip="1: as trained. 0: not at all. Below 0: away from it.",
+                    tooltip="1: as trained. 0: off. Negative values push away from the style.",
                 ),
                 compat.advanced(
                     io.Float.Input(
@@ -72,7 +72,7 @@ class AceComposerLoadLora(io.ComfyNode):
                         max=10.0,
                         step=0.05,
                         optional=True,
-                        tooltip="Multiplies the strength in self-attention, where the sound follows itself.",
+                        tooltip="Multiplies the strength in self-attention (how the sound relates to itself).",
                     )
                 ),
                 compat.advanced(
@@ -83,8 +83,8 @@ class AceComposerLoadLora(io.ComfyNode):
                         max=10.0,
                         step=0.05,
                         optional=True,
-                        tooltip="Multiplies the strength in cross-attention, where the sound follows caption and "
-                        "lyrics.",
+                        tooltip="Multiplies the strength in cross-attention (how the sound follows caption, lyrics and "
+                        "timbre).",
                     )
                 ),
             ],
@@ -124,34 +124,36 @@ class AceComposerSaveLora(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerSaveLora",
             display_name="ACE-Step Save LoRA",
-            category="audio/ACE Composer",
-            description="Save what the adapters on a model change, or how two models differ, as one LoRA of the rank "
-            "you choose.",
+            category=f"{CATEGORY}/load",
+            description="Save the adapters on a model, or the difference of two models, as one LoRA of any rank.",
             search_aliases=["extract lora", "resize lora", "merge lora", "svd", "export"],
             inputs=[
-                AceModelWire.Input("model", tooltip="The model with its adapters, from Load LoRA, or a tuned model."),
+                AceModelWire.Input("model", tooltip="The model with adapters from Load LoRA, or a fine-tuned model."),
                 io.String.Input(
-                    "name", default="ace_step/my_style", tooltip="Name below models/loras; a number is added."
+                    "name",
+                    default="ace_step/my_style",
+                    tooltip="Name in models/loras; a number is added, so no file is overwritten.",
                 ),
                 io.Int.Input(
                     "rank",
                     default=64,
                     min=1,
                     max=MAX_RANK,
-                    tooltip="At most this rank. More keeps more of the difference and makes a larger file; the node "
-                    "shows how much was kept.",
+                    tooltip="Largest rank. A higher rank keeps more of the difference and makes a larger file; the "
+                    "node shows how much was kept.",
                 ),
                 io.Combo.Input(
                     "style",
                     options=list(STYLES),
                     default=next(iter(STYLES)),
                     tooltip="ComfyUI file: loads here and in ComfyUI's own LoRA loader. PEFT folder: loads here, in "
-                    "the official application and in diffusers.",
+                    "the official app, PEFT and diffusers.",
                 ),
                 AceModelWire.Input(
                     "base",
                     optional=True,
-                    tooltip="Save how model differs from this one. Not connected: only what the adapters on model do.",
+                    tooltip="Save how model differs from this one. Not connected: the adapters on model are merged "
+                    "into one.",
                 ),
                 compat.advanced(
                     io.Combo.Input(
@@ -159,7 +161,7 @@ class AceComposerSaveLora(io.ComfyNode):
                         options=list(PRECISIONS),
                         default="bfloat16",
                         optional=True,
-                        tooltip="What the matrices are stored in. float32 makes the file twice as large.",
+                        tooltip="Data type of the file. float32 makes it twice as large.",
                     )
                 ),
             ],

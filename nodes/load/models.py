@@ -12,7 +12,7 @@ from ...ace_core.runtime import Precision
 from ...ace_core.stages.load import ModelSources, inspect_models, load_models
 from .. import compat
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceModelWire, AceTextEncoderWire, AceVaeWire
 from . import choices
 
@@ -26,7 +26,7 @@ class AceComposerLoadModels(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerLoadModels",
             display_name="ACE-Step Load Models",
-            category="audio/ACE Composer",
+            category=f"{CATEGORY}/load",
             description="Load an ACE-Step 1.5 model with its text encoder and VAE, from any published file layout.",
             search_aliases=["ace step", "music model", "text to music", "checkpoint"],
             inputs=[
@@ -47,21 +47,21 @@ class AceComposerLoadModels(io.ComfyNode):
                     "vae",
                     options=choices.vae_options(),
                     default=choices.AUTO,
-                    tooltip=f"The audio VAE. auto: the one that comes with the model, else {choices.VAE_FILE}.",
+                    tooltip=f"The ACE-Step 1.5 VAE. auto: the one that comes with the model, else {choices.VAE_FILE}.",
                 ),
                 io.Combo.Input(
                     "variant",
                     options=list(VARIANT_CHOICES),
                     default=choices.AUTO,
-                    tooltip="Decides the sampler's defaults. auto reads it from the config or the file name; choose it "
-                    "for a renamed file.",
+                    tooltip="What the model was trained as; sets the default steps, shift and guidance of Sample. "
+                    "auto reads it from the config or the file name; choose it for a renamed file.",
                 ),
                 compat.advanced(
                     io.Combo.Input(
                         "precision",
                         options=list(get_args(Precision)),
                         default=choices.AUTO,
-                        tooltip="What the networks compute in. auto: bfloat16 on a GPU that has it, float32 on a CPU.",
+                        tooltip="Data type of the networks. auto: bfloat16 on a GPU that has it, float32 on a CPU.",
                     )
                 ),
             ],

@@ -11,7 +11,7 @@ from ...ace_core.runtime import Precision
 from ...ace_core.stages.load import load_planner, planner_stamps
 from .. import compat
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AcePlannerWire
 from . import choices
 
@@ -24,22 +24,23 @@ class AceComposerLoadPlanner(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerLoadPlanner",
             display_name="ACE-Step Load Planner",
-            category="audio/ACE Composer",
+            category=f"{CATEGORY}/load",
             description="Load the 5 Hz language model that plans songs, in any published file layout.",
             search_aliases=["language model", "lm", "5hz", "qwen"],
             inputs=[
                 io.Combo.Input(
                     "planner",
                     options=choices.planner_options(),
-                    tooltip="An ACE-Step 5 Hz language model (0.6B, 1.7B or 4B): a file in text_encoders or "
-                    "checkpoints, or a folder acestep-5Hz-lm-* in ace_step. Not the text encoder.",
+                    tooltip="A 5 Hz language model (0.6B, 1.7B or 4B; larger ones plan better and are slower): a "
+                    "file in text_encoders or checkpoints, or a folder acestep-5Hz-lm-* in ace_step. Not the "
+                    "text encoder.",
                 ),
                 compat.advanced(
                     io.Combo.Input(
                         "precision",
                         options=list(get_args(Precision)),
                         default=choices.AUTO,
-                        tooltip="What the planner computes in. auto: bfloat16 on a GPU that has it, float32 on a CPU.",
+                        tooltip="Data type of the planner. auto: bfloat16 on a GPU that has it, float32 on a CPU.",
                     )
                 ),
                 compat.advanced(
@@ -48,8 +49,8 @@ class AceComposerLoadPlanner(io.ComfyNode):
                         options=[FULL, INT8],
                         default=FULL,
                         optional=True,
-                        tooltip="How the weights are kept. full: as they are computed with. int8: for a CPU only, a "
-                        "quarter of the memory and faster, with slightly different plans.",
+                        tooltip="full: weights as published. int8: a quarter of the memory and faster, with slightly "
+                        "different plans; CPU only.",
                     )
                 ),
             ],

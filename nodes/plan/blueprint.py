@@ -8,6 +8,7 @@ from ...ace_core.song.blueprint import Blueprint
 from ...ace_core.song.fields import ASCII_KEYS, INSTRUMENTAL_LYRICS, TIME_SIGNATURES
 from ...ace_core.song.languages import LANGUAGES
 from .. import compat
+from ..node import CATEGORY
 from ..wires import AceBlueprintWire
 
 AUTO = "auto"
@@ -19,8 +20,9 @@ class AceComposerBlueprint(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerBlueprint",
             display_name="ACE-Step Blueprint",
-            category="audio/ACE Composer",
-            description="The plan of a song: style, lyrics and musical facts. Every field can be left open (auto).",
+            category=f"{CATEGORY}/plan",
+            description="The plan of a song: style, lyrics, tempo, key, time signature and length. Every field "
+            "can be left open (auto).",
             search_aliases=["lyrics", "song", "caption", "tags", "prompt"],
             inputs=[
                 io.String.Input(
@@ -28,30 +30,42 @@ class AceComposerBlueprint(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=False,
                     placeholder="upbeat synth-pop, female vocal, bright analog synths, four-on-the-floor drums",
-                    tooltip="Style, instruments, voice and mood in words (at most 256 tokens with the musical facts).",
+                    tooltip="Style, instruments, mood and voice in words, at most 256 tokens. Tempo and key have "
+                    "their own fields.",
                 ),
                 io.String.Input(
                     "lyrics",
                     multiline=True,
                     dynamic_prompts=False,
                     placeholder="[Verse]\nCity lights are calling...\n\n[Chorus]\n...",
-                    tooltip="Words to sing with [Verse], [Chorus], ... above each part (at most 2048 tokens). "
-                    "Empty: instrumental.",
+                    tooltip="Words to sing, with tags such as [Verse], [Chorus - anthemic] or [Guitar Solo] above "
+                    "each part; at most 2048 tokens. Empty: instrumental.",
                 ),
-                io.Boolean.Input("instrumental", default=False, tooltip="No vocals, whatever the lyrics field says."),
+                io.Boolean.Input("instrumental", default=False, tooltip="No vocals: the lyrics above are not used."),
                 io.Combo.Input(
                     "language",
                     options=[AUTO, *LANGUAGES],
                     default=AUTO,
-                    tooltip="Language of the vocals. auto: unknown to the renderer, which then follows the lyrics.",
+                    tooltip="Language of the vocals. auto: the planner decides, or the model follows the lyrics.",
                 ),
-                io.Int.Input("bpm", default=0, min=0, max=300, tooltip="Beats per minute, 30 to 300. 0: auto."),
-                io.Combo.Input("key", options=[AUTO, *ASCII_KEYS], default=AUTO, tooltip="Key and mode. auto: open."),
+                io.Int.Input(
+                    "bpm",
+                    default=0,
+                    min=0,
+                    max=300,
+                    tooltip="Tempo in beats per minute, 30 to 300. 0: the planner or the model decides.",
+                ),
+                io.Combo.Input(
+                    "key",
+                    options=[AUTO, *ASCII_KEYS],
+                    default=AUTO,
+                    tooltip="Musical key, e.g. A minor. auto: the planner or the model decides.",
+                ),
                 io.Combo.Input(
                     "time_signature",
                     options=[AUTO, *TIME_SIGNATURES.values()],
                     default=AUTO,
-                    tooltip="Beats in a bar. auto: left open.",
+                    tooltip="Beats in a bar. auto: the planner or the model decides.",
                 ),
                 io.Float.Input(
                     "duration_seconds",
@@ -59,7 +73,7 @@ class AceComposerBlueprint(io.ComfyNode):
                     min=0.0,
                     max=600.0,
                     step=0.1,
-                    tooltip="Length in seconds, 10 to 600. 0: auto, which is 120 s unless a planner decides.",
+                    tooltip="Length in seconds, 10 to 600. 0: the planner decides; without one, 120 s.",
                 ),
             ],
             outputs=[AceBlueprintWire.Output("ace_blueprint", display_name="blueprint")],

@@ -10,7 +10,7 @@ from ...ace_core.song.blueprint import Blueprint, with_user_values
 from ...ace_core.song.blueprint_json import MAX_BLUEPRINT_CHARACTERS, blueprints_from_json, blueprints_to_json
 from .. import compat
 from ..host import feedback, folders, results
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceBlueprint, AceBlueprintWire
 
 
@@ -20,18 +20,18 @@ class AceComposerEditBlueprint(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerEditBlueprint",
             display_name="ACE-Step Edit Blueprint",
-            category="audio/ACE Composer",
-            description="See a blueprint as JSON and change it by hand.",
+            category=f"{CATEGORY}/plan",
+            description="View a blueprint as JSON and edit it.",
             search_aliases=["plan", "json", "codes"],
             inputs=[
-                AceBlueprintWire.Input("blueprint", tooltip="The plan to see and change."),
+                AceBlueprintWire.Input("blueprint", tooltip="The blueprint to edit."),
                 io.String.Input(
                     "changes",
                     multiline=True,
                     dynamic_prompts=False,
                     placeholder='{"bpm": 96, "key": "Am"}',
-                    tooltip="JSON with the fields to change, for every song; null sets a field back to auto. Or a "
-                    "whole blueprint, as this node shows it, which replaces the connected one. Empty: no change.",
+                    tooltip='JSON with the fields to change in every song, e.g. {"bpm": 96, "key": "Am"}; null sets '
+                    "a field back to auto. A whole blueprint replaces the connected one. Empty: no change.",
                 ),
             ],
             outputs=[
@@ -54,7 +54,7 @@ class AceComposerSaveBlueprint(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerSaveBlueprint",
             display_name="ACE-Step Save Blueprint",
-            category="audio/ACE Composer",
+            category=f"{CATEGORY}/plan",
             description="Save a blueprint with its audio codes as a JSON file in the output folder.",
             search_aliases=["export", "plan", "json"],
             inputs=[
@@ -62,7 +62,7 @@ class AceComposerSaveBlueprint(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="blueprints/ace_composer",
-                    tooltip="Name of the file; folders below the output folder are made as needed.",
+                    tooltip="File name; a number is added. Subfolders of the output folder are created as needed.",
                 ),
             ],
             outputs=[],
@@ -84,8 +84,8 @@ class AceComposerLoadBlueprint(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerLoadBlueprint",
             display_name="ACE-Step Load Blueprint",
-            category="audio/ACE Composer",
-            description="Load a saved blueprint, to render it again without the planner.",
+            category=f"{CATEGORY}/plan",
+            description="Load a saved blueprint and render it again without the planner.",
             search_aliases=["import", "plan", "json", "replay"],
             inputs=[
                 io.Combo.Input(

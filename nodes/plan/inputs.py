@@ -17,7 +17,8 @@ from ..node import shown
 
 MAX_SHOWN_CHARACTERS = 120
 MOST_IN_LINES = 2  # songs with a line for each field; more would make the node taller than the page
-SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i, and equals that seed alone."
+SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i and equals that seed "
+"alone."
 
 
 def seed_input(tooltip: str = SEED_TOOLTIP) -> Any:
@@ -46,7 +47,7 @@ def sampling_inputs(defaults: SamplingParameters) -> list[Any]:
                 max=2.0,
                 step=0.01,
                 optional=True,
-                tooltip="How freely the planner chooses; 0 always takes the most probable.",
+                tooltip="How freely the planner chooses; 0 always takes the most probable token.",
             )
         ),
         compat.advanced(
@@ -57,7 +58,7 @@ def sampling_inputs(defaults: SamplingParameters) -> list[Any]:
                 max=1.0,
                 step=0.01,
                 optional=True,
-                tooltip="Choose among the most probable tokens up to this sum; 1 keeps all.",
+                tooltip="Choose among the most probable tokens up to this sum of probabilities; 1 keeps all.",
             )
         ),
         compat.advanced(
@@ -67,7 +68,7 @@ def sampling_inputs(defaults: SamplingParameters) -> list[Any]:
                 min=0,
                 max=1000,
                 optional=True,
-                tooltip="Choose among this many tokens; 0 keeps all.",
+                tooltip="Choose among this many of the most probable tokens; 0 keeps all.",
             )
         ),
         compat.advanced(

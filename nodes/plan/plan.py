@@ -12,6 +12,7 @@ from ...ace_core.planner.planning import CODES_GUIDANCE_SCALE, CODES_PARAMETERS
 from ...ace_core.stages.plan import plan_songs
 from .. import compat
 from ..host.networks import NETWORKS
+from ..node import CATEGORY
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlannerWire
 from .inputs import batch_size_input, planned_output, sampling_inputs, seed_input, seeds_for
 
@@ -22,13 +23,16 @@ class AceComposerPlan(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerPlan",
             display_name="ACE-Step Plan",
-            category="audio/ACE Composer",
-            description="Fill what a blueprint leaves open (bpm, key, time signature, duration, language, caption) and "
-            "write the audio codes that the renderer follows. What you set is never changed.",
+            category=f"{CATEGORY}/plan",
+            description="Fill the open fields of a blueprint (bpm, key, time signature, duration, language, "
+            "caption) and write the audio codes that guide the render. Fields you set are never "
+            "changed.",
             search_aliases=["think", "chain of thought", "audio codes", "metadata"],
             inputs=[
                 AcePlannerWire.Input("planner", tooltip="From Load Planner."),
-                AceBlueprintWire.Input("blueprint", tooltip="What you decided; open fields are planned."),
+                AceBlueprintWire.Input(
+                    "blueprint", tooltip="The fields you set; open ones are planned. One blueprint, or several."
+                ),
                 seed_input(),
                 batch_size_input(
                     "How many songs to plan from one blueprint. With several blueprints: 1, or their number."
@@ -36,16 +40,20 @@ class AceComposerPlan(io.ComfyNode):
                 io.Boolean.Input(
                     "write_codes",
                     default=True,
-                    tooltip="Write audio codes, 5 a second: slower, but the song holds together. Off: text only.",
+                    tooltip="Write audio codes, 5 per second: slower, but the song holds together better. Off: only "
+                    "text and numbers.",
                 ),
                 io.Boolean.Input(
                     "rewrite_caption",
                     default=True,
-                    tooltip="Let the planner write a richer caption for the renderer. Yours stays in the blueprint.",
+                    tooltip="Let the planner write a richer caption for the render. Yours stays in the blueprint.",
                 ),
                 compat.advanced(
                     io.Boolean.Input(
-                        "detect_language", default=True, optional=True, tooltip="Decide an open vocal language."
+                        "detect_language",
+                        default=True,
+                        optional=True,
+                        tooltip="If the language is on auto, let the planner choose it.",
                     )
                 ),
                 compat.advanced(
@@ -53,7 +61,8 @@ class AceComposerPlan(io.ComfyNode):
                         "share_plan",
                         default=False,
                         optional=True,
-                        tooltip="One plan for all songs of the batch, with codes of their own. Off: a plan for each.",
+                        tooltip="One plan for all songs of the batch, each with its own codes. Off: a plan for each "
+                        "song.",
                     )
                 ),
                 compat.advanced(
@@ -64,7 +73,8 @@ class AceComposerPlan(io.ComfyNode):
                         max=5.0,
                         step=0.1,
                         optional=True,
-                        tooltip="How strongly the codes follow the plan; 1 is off and twice as fast.",
+                        tooltip="Guidance scale of the audio codes; 1 is off and twice as fast. Text is planned "
+                        "without guidance.",
                     )
                 ),
                 compat.advanced(
@@ -82,7 +92,8 @@ class AceComposerPlan(io.ComfyNode):
                         "natural_ending",
                         default=False,
                         optional=True,
-                        tooltip="Let the music end by itself in the last 4 seconds; the rest is silence.",
+                        tooltip="Let the music end by itself in the last 4 seconds, followed by silence. Off: codes "
+                        "for the exact length.",
                     )
                 ),
                 compat.advanced(
@@ -90,14 +101,14 @@ class AceComposerPlan(io.ComfyNode):
                         "legacy_prompts",
                         default=False,
                         optional=True,
-                        tooltip="The prompt form from before April 2026, to compare with.",
+                        tooltip="Write the codes with the prompt format used before April 2026, for comparison.",
                     )
                 ),
                 *sampling_inputs(CODES_PARAMETERS),
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", display_name="text", tooltip="The plan in words."),
+                io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -20,7 +20,7 @@ from ...ace_core.stages.plan import understand_waveforms
 from .. import compat
 from ..edit.inputs import source_audio
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceBlueprint, AceBlueprintWire, AceModelWire, AcePlannerWire, AceVaeWire
 from .inputs import planned_output, sampling_inputs, seed_input
 
@@ -31,22 +31,22 @@ class AceComposerAudioToCodes(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerAudioToCodes",
             display_name="ACE-Step Audio to Codes",
-            category="audio/ACE Composer",
-            description="Turn audio into audio codes, 5 a second, and put them into a blueprint to render from.",
+            category=f"{CATEGORY}/plan",
+            description="Turn audio into audio codes, 5 per second, and put them into a blueprint to render from.",
             search_aliases=["tokenize audio", "semantic codes"],
             inputs=[
-                AceModelWire.Input("model", tooltip="From Load Models: its audio tokenizer makes the codes."),
+                AceModelWire.Input("model", tooltip="From Load Models; its audio tokenizer makes the codes."),
                 AceVaeWire.Input("vae", tooltip="From Load Models."),
                 io.Audio.Input("audio", tooltip="Any sample rate, mono or stereo, up to 600 s."),
                 AceBlueprintWire.Input(
                     "blueprint",
                     optional=True,
-                    tooltip="The song to give the codes to; its duration becomes the audio's.",
+                    tooltip="The song that gets the codes and the duration of the audio; its other fields stay.",
                 ),
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("codes", display_name="codes", tooltip="The codes as text, one line a song."),
+                io.String.Output("codes", display_name="codes", tooltip="The codes as text, one line for each song."),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -73,25 +73,26 @@ class AceComposerUnderstand(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerUnderstand",
             display_name="ACE-Step Understand",
-            category="audio/ACE Composer",
-            description="Listen to audio: caption, lyrics, bpm, key, time signature and language, as a blueprint.",
+            category=f"{CATEGORY}/plan",
+            description="Describe audio as a blueprint: caption, lyrics, language, tempo, key, time signature "
+            "and length.",
             search_aliases=["transcribe", "caption audio", "bpm", "key detection", "describe"],
             inputs=[
                 AcePlannerWire.Input("planner", tooltip="From Load Planner."),
-                AceModelWire.Input("model", tooltip="From Load Models: its audio tokenizer hears the audio."),
+                AceModelWire.Input("model", tooltip="From Load Models; its audio tokenizer reads the audio."),
                 AceVaeWire.Input("vae", tooltip="From Load Models."),
                 io.Audio.Input("audio", tooltip="Any sample rate, mono or stereo, up to 600 s."),
                 seed_input(),
                 io.Boolean.Input(
                     "keep_codes",
                     default=False,
-                    tooltip="Put the audio's codes into the blueprint, so that a render follows the audio.",
+                    tooltip="Put the audio codes of the recording into the blueprint, so that a render follows it.",
                 ),
                 *sampling_inputs(UNDERSTAND_PARAMETERS),
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", display_name="text", tooltip="The description in words."),
+                io.String.Output("text", display_name="text", tooltip="The description as text."),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -12,6 +12,7 @@ from ...ace_core.planner.writing import WRITE_PARAMETERS
 from ...ace_core.stages.plan import rewrite_songs, write_songs
 from .. import compat
 from ..host.networks import NETWORKS
+from ..node import CATEGORY
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlannerWire
 from .inputs import batch_size_input, planned_output, sampling_inputs, seed_input, seeds_for
 
@@ -22,8 +23,9 @@ class AceComposerWriteSong(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerWriteSong",
             display_name="ACE-Step Write Song",
-            category="audio/ACE Composer",
-            description="Simple mode: one line in, a whole song plan out, with caption, lyrics and musical facts.",
+            category=f"{CATEGORY}/plan",
+            description="Simple mode: write a whole song plan from one line, with caption, lyrics, tempo, key "
+            "and length.",
             search_aliases=["simple mode", "idea", "lyrics", "random song", "inspire"],
             inputs=[
                 AcePlannerWire.Input("planner", tooltip="From Load Planner."),
@@ -32,19 +34,22 @@ class AceComposerWriteSong(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=False,
                     placeholder="a sad piano ballad about rain, female vocal",
-                    tooltip="The song in your words, in any language. Empty: the planner has an idea of its own.",
+                    tooltip="The song in your words, in any language, e.g. a sad piano ballad about rain, female "
+                    "vocal. Empty: the planner chooses a theme.",
                 ),
-                io.Boolean.Input("instrumental", default=False, tooltip="A song without vocals."),
+                io.Boolean.Input("instrumental", default=False, tooltip="Write a song without vocals."),
                 seed_input(),
-                batch_size_input("How many songs to write from the idea, each with a seed of its own."),
+                batch_size_input("How many songs to write from the idea, each with its own seed."),
                 AceBlueprintWire.Input(
-                    "blueprint", optional=True, tooltip="What you decided already; the song is written around it."
+                    "blueprint",
+                    optional=True,
+                    tooltip="Fields you already set, such as language or length; the song is written around them.",
                 ),
                 *sampling_inputs(WRITE_PARAMETERS),
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", display_name="text", tooltip="The plan in words."),
+                io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -80,23 +85,27 @@ class AceComposerRewrite(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerRewrite",
             display_name="ACE-Step Rewrite",
-            category="audio/ACE Composer",
-            description="Write a richer caption for a blueprint and bring its lyrics into the form the model knows.",
+            category=f"{CATEGORY}/plan",
+            description="Write a richer caption for a blueprint, format its lyrics for the model and fill open fields.",
             search_aliases=["format", "enhance", "improve caption", "lyrics"],
             inputs=[
                 AcePlannerWire.Input("planner", tooltip="From Load Planner."),
-                AceBlueprintWire.Input("blueprint", tooltip="The song to rewrite; its facts stay."),
+                AceBlueprintWire.Input(
+                    "blueprint",
+                    tooltip="The song to rewrite, or several. Language, tempo, key, time signature and length that "
+                    "are set stay.",
+                ),
                 seed_input(),
                 io.Boolean.Input(
                     "rewrite_lyrics",
                     default=True,
-                    tooltip="Replace the lyrics too. Off: only the caption is rewritten.",
+                    tooltip="Replace the lyrics with the planner's version. Off: only the caption is rewritten.",
                 ),
                 *sampling_inputs(WRITE_PARAMETERS),
             ],
             outputs=[
                 AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
-                io.String.Output("text", display_name="text", tooltip="The plan in words."),
+                io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
             ],
             hidden=[io.Hidden.unique_id],
         )

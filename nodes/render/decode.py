@@ -12,7 +12,7 @@ from ...ace_core.stages.decode import decode_songs, finish_songs, splices_of
 from ...ace_core.tasks.song_task import task_summary
 from .. import compat
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceTask, AceTaskWire, AceVaeWire
 from .latents import sample_counts, song_latents
 
@@ -23,17 +23,17 @@ class AceComposerDecode(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerDecode",
             display_name="ACE-Step Decode",
-            category="audio/ACE Composer",
-            description="Decode latents to 48 kHz stereo audio, in tiles where memory asks for it.",
+            category=f"{CATEGORY}/render",
+            description="Decode latents to 48 kHz stereo audio, in tiles when memory is short.",
             search_aliases=["vae decode", "audio"],
             inputs=[
                 AceVaeWire.Input("vae", tooltip="From Load Models."),
-                io.Latent.Input("latent", tooltip="From Sample, or any latents [batch, 64, frames] of ACE-Step 1.5."),
+                io.Latent.Input("latent", tooltip="From Sample, or any ACE-Step 1.5 latents [batch, 64, frames]."),
                 io.Boolean.Input(
                     "normalize",
                     default=True,
-                    tooltip="Bring the peak of each song to -1 dBFS, as published. This changes the level, also of "
-                    "quiet songs. Off: the level stays, and only a peak above full scale is brought down to it.",
+                    tooltip="Scale each song to a peak of -1 dBFS, as the official program does. Off: only a song "
+                    "that would clip is scaled down, to 0 dBFS.",
                 ),
                 compat.advanced(
                     io.Float.Input(
@@ -43,14 +43,15 @@ class AceComposerDecode(io.ComfyNode):
                         max=600.0,
                         step=1.0,
                         optional=True,
-                        tooltip="Length of a tile. 0: chosen by the free memory. Tiles do not change the sound.",
+                        tooltip="Length of a tile. 0: chosen by the free memory. Smaller tiles need less memory and "
+                        "give the same sound.",
                     )
                 ),
                 AceTaskWire.Input(
                     "task",
                     optional=True,
-                    tooltip="From Repaint or Extend, the same as in Encode: puts the new parts into the recording, "
-                    "whose other samples and level stay as they are.",
+                    tooltip="From Repaint or Extend, the same as on Encode: puts the new parts into the recording "
+                    "and keeps its other samples.",
                 ),
             ],
             outputs=[io.Audio.Output("audio", display_name="audio")],

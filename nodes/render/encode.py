@@ -8,7 +8,7 @@ from ...ace_core.loaded import AceModel, AceTextEncoder
 from ...ace_core.stages.encode import encode_songs, encoded_summary
 from .. import compat
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import (
     AceBlueprint,
     AceBlueprintWire,
@@ -28,13 +28,16 @@ class AceComposerEncode(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerEncode",
             display_name="ACE-Step Encode",
-            category="audio/ACE Composer",
-            description="Turn a blueprint, with a task and a timbre or without, into what the sampler needs.",
+            category=f"{CATEGORY}/render",
+            description="Encode a blueprint, and optionally a task and a reference, for Sample.",
             search_aliases=["conditioning", "text encode"],
             inputs=[
-                AceModelWire.Input("model", tooltip="From Load Models: the condition encoder is part of it."),
+                AceModelWire.Input(
+                    "model",
+                    tooltip="From Load Models; its condition encoder is used. Connect the same model to Sample.",
+                ),
                 AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
-                AceBlueprintWire.Input("blueprint", tooltip="One song plan, or several: each is encoded on its own."),
+                AceBlueprintWire.Input("blueprint", tooltip="One song plan, or several, which become one batch."),
                 compat.advanced(
                     io.Float.Input(
                         "codes_strength",
@@ -43,18 +46,18 @@ class AceComposerEncode(io.ComfyNode):
                         max=1.0,
                         step=0.01,
                         optional=True,
-                        tooltip="Share of the sampler's steps that follow the blueprint's audio codes; the others run "
-                        "without. Does nothing for a blueprint without codes.",
+                        tooltip="Share of the sampling steps, from the first, that follow the blueprint's audio codes. "
+                        "Does nothing for a blueprint without codes.",
                     )
                 ),
                 AceTaskWire.Input(
                     "task",
                     optional=True,
-                    tooltip="What to make of source audio, from Cover, Repaint, Extract and so on. Its source decides "
-                    "the length of the song.",
+                    tooltip="What to do with source audio, from Cover, Repaint, Extend, Extract, Lego, Complete or "
+                    "Vocal to Backing. The source sets the length of the song.",
                 ),
                 AceTimbreWire.Input(
-                    "timbre", optional=True, tooltip="From Reference Audio: how the song shall sound, with any task."
+                    "timbre", optional=True, tooltip="From Reference Audio: the sound to follow. Works with every task."
                 ),
             ],
             outputs=[AceConditioningWire.Output("ace_conditioning", display_name="conditioning")],

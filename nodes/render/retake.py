@@ -6,6 +6,7 @@ from comfy_api.v0_0_2 import io
 
 from ...ace_core.stages.encode import AceConditioning, AceVariation
 from .. import compat
+from ..node import CATEGORY
 from ..wires import AceConditioningWire
 
 
@@ -15,9 +16,9 @@ class AceComposerRetake(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerRetake",
             display_name="ACE-Step Retake",
-            category="audio/ACE Composer",
-            description="Vary a song that you like: the seed of Sample stays, a second seed changes it as far as you "
-            "want.",
+            category=f"{CATEGORY}/render",
+            description="Vary a song that you like: keep the seed of Sample, and let a second seed change the "
+            "song as far as you want.",
             search_aliases=["variation", "seed", "another take"],
             inputs=[
                 AceConditioningWire.Input("conditioning", tooltip="From Encode."),
@@ -27,7 +28,7 @@ class AceComposerRetake(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Another seed is another retake. Item i of a batch uses seed + i.",
+                    tooltip="Another seed gives another retake. Item i of a batch uses seed + i.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -35,7 +36,7 @@ class AceComposerRetake(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="0: the song as it was. 1: what this seed alone gives.",
+                    tooltip="0: the same song. 1: a new song from this seed alone.",
                 ),
             ],
             outputs=[AceConditioningWire.Output("ace_conditioning", display_name="conditioning")],

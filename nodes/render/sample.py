@@ -16,7 +16,7 @@ from ...ace_core.stages.render import new_take, render_songs, replayed_take
 from .. import compat
 from ..host import feedback
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceConditioningWire, AceModelWire, AceRecord, AceRecordWire
 from .latents import RECORDS, song_latents, to_latent
 
@@ -27,20 +27,20 @@ class AceComposerSample(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerSample",
             display_name="ACE-Step Sample",
-            category="audio/ACE Composer",
-            description="Render the latents of a song with the diffusion transformer. 0 on a widget means: what the "
-            "checkpoint wants. The node shows what it used.",
+            category=f"{CATEGORY}/render",
+            description="Render the latents of a song with the diffusion transformer. Leave a value at 0 to use "
+            "the checkpoint's default; the node shows the values used.",
             search_aliases=["music", "text to music", "ksampler", "denoise"],
             inputs=[
                 AceModelWire.Input("model", tooltip="From Load Models."),
-                AceConditioningWire.Input("conditioning", tooltip="From Encode."),
+                AceConditioningWire.Input("conditioning", tooltip="From Encode, the song to render."),
                 io.Int.Input(
                     "seed",
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The same seed gives the same song. Item i of a batch uses seed + i, and equals that seed "
+                    tooltip="The same seed gives the same song. Item i of a batch uses seed + i and equals that seed "
                     "rendered alone.",
                 ),
                 io.Int.Input(
@@ -50,15 +50,17 @@ class AceComposerSample(io.ComfyNode):
                     max=MAX_BATCH_SIZE,
                     tooltip="How many versions of one song to render. With several blueprints: 1, or their number.",
                 ),
-                io.Int.Input("steps", default=0, min=0, max=200, tooltip="0: 8 for turbo, 50 for base and sft."),
+                io.Int.Input(
+                    "steps", default=0, min=0, max=200, tooltip="Denoising steps. 0: 8 for turbo, 50 for base and sft."
+                ),
                 io.Float.Input(
                     "shift",
                     default=0.0,
                     min=0.0,
                     max=10.0,
                     step=0.1,
-                    tooltip="Above 1: more steps at high noise. 0: 3 for turbo, 1 for base and sft. A wrong shift is "
-                    "the most common cause of bad sound.",
+                    tooltip="Above 1 spends more steps at high noise, where the form of the song is decided. 0: 3 "
+                    "for turbo, 1 for base and sft. A wrong shift is the most common cause of bad sound.",
                 ),
                 io.Float.Input(
                     "guidance",
@@ -66,17 +68,22 @@ class AceComposerSample(io.ComfyNode):
                     min=0.0,
                     max=15.0,
                     step=0.1,
-                    tooltip="How strongly to follow the blueprint; 1 is off. 0: 7 for base and sft. Turbo has it built "
-                    "in and takes none.",
+                    tooltip="Guidance scale: how strongly the song follows caption and lyrics. 1: off, twice as "
+                    "fast. 0: 7 for base and sft. Turbo models have guidance built in and take none.",
                 ),
                 io.Combo.Input(
                     "solver",
                     options=list(SOLVERS),
                     default="euler",
-                    tooltip="euler: as published. heun: two evaluations a step, for base and sft. sde: fresh seeded "
-                    "noise in every step.",
+                    tooltip="euler: the published default. heun: more exact, two evaluations a step, for base and "
+                    "sft. sde: adds new seeded noise in every step.",
                 ),
-                io.Latent.Input("latent", optional=True, tooltip="Start from these latents instead of pure noise."),
+                io.Latent.Input(
+                    "latent",
+                    optional=True,
+                    tooltip="Start from these latents instead of pure noise; used when denoise is below 1. They must "
+                    "be as long as the song.",
+                ),
                 io.Float.Input(
                     "denoise",
                     default=1.0,
@@ -84,7 +91,8 @@ class AceComposerSample(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="How much of the connected latents to replace; 1 replaces everything.",
+                    tooltip="How much of the connected latent to replace; 1 replaces everything, small values stay "
+                    "close to it.",
                 ),
                 compat.advanced(
                     io.Combo.Input(
@@ -92,7 +100,9 @@ class AceComposerSample(io.ComfyNode):
                         options=list(GUIDANCE),
                         default="apg",
                         optional=True,
-                        tooltip="apg: as published. cfg: plain, harsher. adg: angle-based.",
+                        tooltip="apg (default): adaptive projected guidance. cfg: plain classifier-free guidance, "
+                        "harsher. adg: angle-based. adg_w_norm: adg that keeps the level. adg_wo_clip: adg "
+                        "without the limit on the angle.",
                     )
                 ),
                 compat.advanced(
@@ -103,7 +113,8 @@ class AceComposerSample(io.ComfyNode):
                         max=1.0,
                         step=0.01,
                         optional=True,
-                        tooltip="Lowest noise level t at which guidance acts; t runs from 1 (noise) to 0 (music).",
+                        tooltip="Lowest noise level t at which guidance is applied; t runs from 1 (noise) to 0 "
+                        "(music).",
                     )
                 ),
                 compat.advanced(
@@ -114,7 +125,7 @@ class AceComposerSample(io.ComfyNode):
                         max=1.0,
                         step=0.01,
                         optional=True,
-                        tooltip="Highest noise level t at which guidance acts.",
+                        tooltip="Highest noise level t at which guidance is applied.",
                     )
                 ),
                 compat.advanced(
@@ -122,7 +133,8 @@ class AceComposerSample(io.ComfyNode):
                         "custom_timesteps",
                         default="",
                         optional=True,
-                        tooltip="Noise levels from 1 down to 0, separated by commas, instead of steps and shift.",
+                        tooltip="Noise levels from at most 1 down to 0, separated by commas, e.g. 1, 0.9, 0.75, 0.5, "
+                        "0. Replaces steps and shift.",
                     )
                 ),
                 compat.advanced(
@@ -130,7 +142,7 @@ class AceComposerSample(io.ComfyNode):
                         "seeds",
                         default="",
                         optional=True,
-                        tooltip="One seed for each item, separated by commas, instead of seed, seed + 1, ...",
+                        tooltip="One seed for each song, separated by commas. Replaces seed.",
                     )
                 ),
                 compat.advanced(
@@ -138,19 +150,19 @@ class AceComposerSample(io.ComfyNode):
                         "official_precision",
                         default=False,
                         optional=True,
-                        tooltip="Round time steps and latents to bfloat16 like the official code does.",
+                        tooltip="Round time steps, latents and updates to bfloat16 as the official code does.",
                     )
                 ),
                 AceRecordWire.Input(
                     "replay",
                     optional=True,
-                    tooltip="From Load Song: renders that song again, with its seed and settings instead of those on "
-                    "this node, and says whether it is the same.",
+                    tooltip="From Load Song: render that song again with its own seed and settings, and report "
+                    "whether it is the same. The settings of this node are not used.",
                 ),
             ],
             outputs=[
                 io.Latent.Output(
-                    "latent_out", display_name="latent", tooltip="Latents [batch, 64, frames] at 25 frames a second."
+                    "latent_out", display_name="latent", tooltip="Latents [batch, 64, frames], 25 frames per second."
                 )
             ],
             hidden=[io.Hidden.unique_id],

@@ -22,7 +22,7 @@ from ...ace_core.checks import spread
 from ...ace_core.song.blueprint import Blueprint
 from .. import compat
 from ..host import feedback
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceBlueprint, AceBlueprintWire
 
 
@@ -32,20 +32,22 @@ class AceComposerAudioFacts(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerAudioFacts",
             display_name="ACE-Step Audio Facts",
-            category="audio/ACE Composer",
-            description="Measure audio: duration, loudness, true peak, tempo and key, beside what the blueprint asked "
-            "for, with pictures of spectrogram and waveform. Needs no model.",
+            category=f"{CATEGORY}/review",
+            description="Measure audio: duration, loudness, true peak, tempo and key, compared with the "
+            "blueprint, with pictures of spectrogram and waveform. Needs no model.",
             search_aliases=["lufs", "loudness", "bpm", "key", "spectrogram", "waveform", "analyze audio"],
             inputs=[
                 io.Audio.Input("audio", tooltip="Any sample rate, mono or stereo, any length."),
                 AceBlueprintWire.Input(
-                    "blueprint", optional=True, tooltip="What was asked for: 1 for all, or one for each song."
+                    "blueprint", optional=True, tooltip="The plan to compare with: one for all songs, or one for each."
                 ),
             ],
             outputs=[
-                io.String.Output("text", display_name="text", tooltip="What the node shows."),
-                io.Image.Output("spectrogram", display_name="spectrogram", tooltip="Up to 16 kHz; one for each song."),
-                io.Image.Output("waveform", display_name="waveform", tooltip="A lane for each channel."),
+                io.String.Output("text", display_name="text", tooltip="The text shown on the node."),
+                io.Image.Output(
+                    "spectrogram", display_name="spectrogram", tooltip="Spectrogram up to 16 kHz, one for each song."
+                ),
+                io.Image.Output("waveform", display_name="waveform", tooltip="Waveform, one lane for each channel."),
                 io.String.Output("json", display_name="json", tooltip="All measurements, for programs."),
             ],
             is_output_node=True,

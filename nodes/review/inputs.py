@@ -26,17 +26,17 @@ from ..wires import AceBlueprint, AceConditioningWire, AceVaeWire
 def recording_inputs() -> list[Any]:
     return [
         io.Latent.Input(
-            "latent", optional=True, tooltip="The songs, from Sample: nothing has to be decoded. Or connect audio."
+            "latent", optional=True, tooltip="The songs from Sample; nothing has to be decoded. Or connect audio."
         ),
         AceConditioningWire.Input(
             "conditioning",
             optional=True,
-            tooltip="From Encode, what the songs were sampled with; then the blueprint is not encoded again.",
+            tooltip="From Encode, used to sample the songs; saves encoding the blueprint again.",
         ),
         io.Audio.Input(
-            "audio", optional=True, tooltip="The songs as audio, 1 to 600 s, whoever made them; needs vae too."
+            "audio", optional=True, tooltip="The songs as audio, 1 to 600 s, from any source; needs vae too."
         ),
-        AceVaeWire.Input("vae", optional=True, tooltip="From Load Models; for audio."),
+        AceVaeWire.Input("vae", optional=True, tooltip="From Load Models; needed for audio."),
     ]
 
 
@@ -48,8 +48,8 @@ def steps_input() -> Any:
             min=0,
             max=200,
             optional=True,
-            tooltip="Steps of the sampler: the song is heard with as much noise as it has before the last one. 0: 8 "
-            "for turbo, 50 for base and sft.",
+            tooltip="Steps the song was sampled with. Timing is read at the noise level of the last step. 0: "
+            "8 for turbo, 50 for base and sft.",
         )
     )
 

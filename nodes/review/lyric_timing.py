@@ -21,7 +21,7 @@ from ...ace_core.stages.listen import time_songs
 from .. import compat
 from ..host import results
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import SONG_SEPARATOR, AceBlueprint, AceBlueprintWire, AceModelWire, AceTextEncoderWire
 from .inputs import finished_songs, recording_inputs, recordings, steps_input
 
@@ -35,40 +35,41 @@ class AceComposerLyricTiming(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerLyricTiming",
             display_name="ACE-Step Lyric Timing",
-            category="audio/ACE Composer",
-            description="Find when each line of a song's lyrics is sung: LRC for players, subtitles for videos, JSON "
-            "for programs. Works on what was sampled and on any recording whose lyrics are known.",
+            category=f"{CATEGORY}/review",
+            description="Find when each line of the lyrics is sung: LRC for players, subtitles for videos, JSON "
+            "for programs. Works on sampled songs and on any recording whose lyrics are known.",
             search_aliases=["lrc", "karaoke", "subtitles", "srt", "webvtt", "alignment", "synced lyrics"],
             inputs=[
-                AceModelWire.Input("model", tooltip="From Load Models: its attention hears the words."),
+                AceModelWire.Input("model", tooltip="From Load Models; its attention finds the words."),
                 AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
                 io.Boolean.Input(
                     "structure_tags",
                     default=False,
-                    tooltip="Keep lines such as [Verse] and [Chorus], with the time at which they begin.",
+                    tooltip="Keep lines such as [Verse] and [Chorus], with the time they begin.",
                 ),
                 io.Combo.Input(
                     "parts",
                     options=list(get_args(Granularity)),
                     default="word",
-                    tooltip="What gets a time of its own in enhanced LRC: each word, or each token of the model.",
+                    tooltip="What gets its own time in enhanced LRC: each word, or each token of the model.",
                 ),
                 io.Combo.Input(
                     "save",
                     options=[ALL, *FORMATS, NOTHING],
                     default="lrc",
-                    tooltip="Which files to write into the output folder. The outputs have all formats in any case.",
+                    tooltip="Which files to write to the output folder. The outputs always have all formats.",
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default="lyrics/ace_composer",
-                    tooltip="Name of the files; folders below the output folder are made as needed.",
+                    tooltip="Name of the files. Subfolders of the output folder are created as needed.",
                 ),
                 *recording_inputs(),
                 AceBlueprintWire.Input(
                     "blueprint",
                     optional=True,
-                    tooltip="Lyrics and caption of the songs, where there is no conditioning; 1, or one for each song.",
+                    tooltip="Lyrics and caption of the songs, if no conditioning is connected; one, or one for each "
+                    "song.",
                 ),
                 steps_input(),
             ],
@@ -76,7 +77,7 @@ class AceComposerLyricTiming(io.ComfyNode):
                 io.String.Output("lrc", display_name="lrc", tooltip="A time for each line."),
                 io.String.Output("enhanced_lrc", display_name="enhanced_lrc", tooltip="A time for each word too."),
                 io.String.Output("srt", display_name="srt", tooltip="SubRip subtitles."),
-                io.String.Output("webvtt", display_name="webvtt", tooltip="Subtitles for the web."),
+                io.String.Output("webvtt", display_name="webvtt", tooltip="WebVTT subtitles."),
                 io.String.Output(
                     "json", display_name="json", tooltip="A list of songs: lines, words and tokens, in seconds."
                 ),

@@ -28,7 +28,7 @@ from ...ace_core.stages.listen import score_alignments, score_with_planner
 from .. import compat
 from ..host import feedback
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..render.latents import picked_latent
 from ..wires import (
     AceBlueprint,
@@ -51,16 +51,14 @@ class AceComposerScore(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerScore",
             display_name="ACE-Step Score",
-            category="audio/ACE Composer",
-            description="Judge songs: how well the sound fits caption, lyrics and metadata, as the planner hears it, "
-            "and how well the singing follows the lyrics. What cannot be judged is left out.",
+            category=f"{CATEGORY}/review",
+            description="Score songs: how well the sound fits caption, lyrics and metadata, by the planner, and "
+            "how well the singing follows the lyrics. Parts that cannot be scored are left out.",
             search_aliases=["quality", "rating", "pmi", "alignment score", "rank"],
             inputs=[
                 AceModelWire.Input("model", tooltip="From Load Models."),
                 AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
-                AceBlueprintWire.Input(
-                    "blueprint", tooltip="What the songs were to be: 1 for all, or one for each song."
-                ),
+                AceBlueprintWire.Input("blueprint", tooltip="The plans of the songs: one for all, or one for each."),
                 *(
                     io.Float.Input(
                         f"weight_{name}",
@@ -68,7 +66,7 @@ class AceComposerScore(io.ComfyNode):
                         min=0.0,
                         max=MAX_WEIGHT,
                         step=0.05,
-                        tooltip=f"How much {name} counts in the total; 0 shows it only.",
+                        tooltip=f"Weight of the {name} score in the total; 0 only shows it.",
                     )
                     for name in PARTS
                 ),
@@ -78,10 +76,10 @@ class AceComposerScore(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="Of caption and lyrics: smaller drives their scores apart, towards 0 and 1.",
+                    tooltip="For caption and lyrics: smaller values push scores towards 0 and 1.",
                 ),
                 AcePlannerWire.Input(
-                    "planner", optional=True, tooltip="From Load Planner; without it only the alignment is scored."
+                    "planner", optional=True, tooltip="From Load Planner. Without it only the alignment is scored."
                 ),
                 *recording_inputs(),
                 steps_input(),
@@ -90,8 +88,8 @@ class AceComposerScore(io.ComfyNode):
                         "plan_alignment",
                         default=False,
                         optional=True,
-                        tooltip="Show too how well the plan alone lets words and time go together, before any sound. "
-                        "It does not count.",
+                        tooltip="Also show how well the audio codes of the plan alone fit the lyrics. Not part of the "
+                        "total.",
                     )
                 ),
             ],
@@ -142,9 +140,8 @@ class AceComposerBestOfN(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerBestOfN",
             display_name="ACE-Step Best of N",
-            category="audio/ACE Composer",
-            description="Keep the best songs of a batch. Latents, audio and blueprints leave in the order of their "
-            "places, so that only the winners have to be decoded.",
+            category=f"{CATEGORY}/review",
+            description="Keep the best songs of a batch. Put it before Decode, so that only the winners are decoded.",
             search_aliases=["select", "rank", "pick best", "filter batch", "test-time scaling"],
             inputs=[
                 AceScoresWire.Input("scores", tooltip="From Score."),
@@ -153,12 +150,12 @@ class AceComposerBestOfN(io.ComfyNode):
                     "rank_by",
                     options=[TOTAL, *PARTS],
                     default=TOTAL,
-                    tooltip="The score that decides. Songs without it come last; equal ones keep their order.",
+                    tooltip="The score to rank by. Songs without it come last; ties keep their order.",
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="The songs as latents, in the order of the scores."),
                 io.Audio.Input("audio", optional=True, tooltip="The songs as audio, in the order of the scores."),
                 AceBlueprintWire.Input(
-                    "blueprint", optional=True, tooltip="Their plans: 1 for all, or one for each song."
+                    "blueprint", optional=True, tooltip="The plans of the songs: one for all, or one for each."
                 ),
             ],
             outputs=[
@@ -166,8 +163,8 @@ class AceComposerBestOfN(io.ComfyNode):
                 io.Audio.Output("best_audio", display_name="audio"),
                 AceBlueprintWire.Output("best_blueprint", display_name="blueprint"),
                 AceScoresWire.Output("best_scores", display_name="scores"),
-                io.Image.Output("chart", display_name="chart", tooltip="A bar for each song."),
-                io.String.Output("ranking", display_name="ranking", tooltip="The table that the node shows."),
+                io.Image.Output("chart", display_name="chart", tooltip="Bar chart of the scores."),
+                io.String.Output("ranking", display_name="ranking", tooltip="The table shown on the node."),
             ],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],

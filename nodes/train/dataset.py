@@ -35,7 +35,7 @@ from ...ace_core.stages.prepare import describe_waveform, sample_encoders
 from .. import compat
 from ..host import feedback, folders
 from ..host.networks import NETWORKS
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..plan.inputs import sampling_inputs, seed_input
 from ..wires import (
     AceDataset,
@@ -58,53 +58,58 @@ class AceComposerDataset(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerDataset",
             display_name="ACE-Step Dataset",
-            category="audio/ACE Composer",
-            description="Find the songs of a folder, with lyrics, captions and musical facts from the files beside "
+            category=f"{CATEGORY}/train",
+            description="Find the songs in a folder, with lyrics, captions and metadata from the files beside "
             "them, to train a LoRA on.",
             search_aliases=["training data", "train lora", "scan folder", "lyrics", "captions"],
             inputs=[
                 io.Combo.Input(
                     "folder",
                     options=folders.dataset_folders(),
-                    tooltip="A folder with songs (wav, mp3, flac, ogg, opus, m4a), below the input folder or a "
-                    "dataset root; folders in it are searched too.",
+                    tooltip="A folder with songs (wav, mp3, flac, ogg, opus, m4a) in the input folder or a dataset "
+                    "root; subfolders are included.",
                 ),
                 io.String.Input(
-                    "name", default="", tooltip="Name of the dataset and of what is made from it. Empty: the folder's."
+                    "name",
+                    default="",
+                    tooltip="Name of the dataset, and of the folders and files made from it. Empty: the folder's name.",
                 ),
                 io.String.Input(
                     "activation_tag",
                     default="",
-                    tooltip="Words that shall call the style up, best ones that mean nothing else. Empty: none.",
+                    tooltip="Trigger word(s) added to every caption; choose a word that means nothing else. Empty: "
+                    "none.",
                 ),
                 io.Combo.Input(
                     "tag_position",
                     options=list(TAG_POSITIONS),
                     default="prepend",
-                    tooltip="Where the activation tag goes: before the caption, behind it, or in its place.",
+                    tooltip="prepend: before the caption. append: after it. replace: instead of it.",
                 ),
                 io.Int.Input(
                     "genre_ratio",
                     default=0,
                     min=0,
                     max=100,
-                    tooltip="Percent of the songs that are learnt by their genre instead of the caption.",
+                    tooltip="Percentage of songs trained on their genre instead of their caption; always the same "
+                    "songs.",
                 ),
                 io.Boolean.Input(
-                    "all_instrumental", default=False, tooltip="Learn every song as an instrumental, without lyrics."
+                    "all_instrumental", default=False, tooltip="Train every song as an instrumental, without lyrics."
                 ),
                 io.Combo.Input(
                     "labels",
                     options=[NONE, *folders.label_files()],
                     default=NONE,
                     optional=True,
-                    tooltip="A file of Label Dataset, edited or not: it lists the songs, and what it says comes first.",
+                    tooltip="A file from Label Dataset, edited or not. It lists the songs, and its values override "
+                    "those in the folder.",
                 ),
             ],
             outputs=[
                 AceDatasetWire.Output("ace_dataset", display_name="dataset"),
                 io.String.Output(
-                    "report", display_name="report", tooltip="Everything that was found, skipped and left out."
+                    "report", display_name="report", tooltip="Everything that was found, skipped or left out."
                 ),
             ],
             is_output_node=True,
@@ -164,34 +169,33 @@ class AceComposerLabelDataset(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerLabelDataset",
             display_name="ACE-Step Label Dataset",
-            category="audio/ACE Composer",
-            description="Let the planner listen to the songs of a dataset and fill in captions, genres and musical "
-            "facts that are missing, in a file that you can edit.",
+            category=f"{CATEGORY}/train",
+            description="Let the planner listen to the songs of a dataset and fill in missing captions, genres "
+            "and metadata, in a file that you can edit.",
             search_aliases=["auto label", "caption", "training data", "tagger"],
             inputs=[
                 AceDatasetWire.Input("dataset", tooltip="From Dataset."),
                 AcePlannerWire.Input("planner", tooltip="From Load Planner."),
-                AceModelWire.Input("model", tooltip="From Load Models: its audio tokenizer hears the songs."),
+                AceModelWire.Input("model", tooltip="From Load Models; its audio tokenizer reads the songs."),
                 AceVaeWire.Input("vae", tooltip="From Load Models."),
                 seed_input(
-                    "Decides the planner's choices. Each song is described with it, so its labels do not depend on "
-                    "others."
+                    "Seed of the planner, the same for every song, so the labels of a song do not depend on the others."
                 ),
                 io.Boolean.Input(
                     "overwrite",
                     default=False,
-                    tooltip="Ask about every song again, and replace captions, genres and facts that are there.",
+                    tooltip="Label every song again and replace existing captions, genres and metadata.",
                 ),
                 io.Boolean.Input(
                     "write_lyrics",
                     default=False,
-                    tooltip="Write down the lyrics of songs that have none. Takes much longer; check them.",
+                    tooltip="Transcribe the lyrics of songs that have none. Takes much longer; check the result.",
                 ),
                 *sampling_inputs(UNDERSTAND_PARAMETERS),
             ],
             outputs=[
                 AceDatasetWire.Output("ace_dataset", display_name="dataset"),
-                io.String.Output("file", display_name="file", tooltip="Where the labels are."),
+                io.String.Output("file", display_name="file", tooltip="Path of the label file."),
             ],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
@@ -252,14 +256,16 @@ class AceComposerPreprocess(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerPreprocess",
             display_name="ACE-Step Preprocess",
-            category="audio/ACE Composer",
+            category=f"{CATEGORY}/train",
             description="Turn a dataset into training data: latents and conditions of each song, computed once and "
             "kept on disk.",
             search_aliases=["encode dataset", "cache latents", "training data", "tensors"],
             inputs=[
                 AceDatasetWire.Input("dataset", tooltip="From Dataset or Label Dataset."),
                 AceModelWire.Input(
-                    "model", tooltip="From Load Models: the model to train; its condition encoder is used here."
+                    "model",
+                    tooltip="From Load Models, the model to train; its condition encoder is used. Adapters on it "
+                    "change nothing.",
                 ),
                 AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
                 AceVaeWire.Input("vae", tooltip="From Load Models."),

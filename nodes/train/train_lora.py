@@ -38,7 +38,7 @@ from .. import compat
 from ..host import adapters, feedback, folders, networks, results
 from ..host.networks import NETWORKS
 from ..load.lora import FOLDER, STYLES
-from ..node import shown
+from ..node import CATEGORY, shown
 from ..wires import AceConditioningWire, AceModelWire, AceTrainingData, AceTrainingDataWire, AceVaeWire
 
 ADAPTERS: dict[str, TrainedKind] = {"LoRA": "lora", "DoRA": "dora", "LoKr": "lokr"}
@@ -53,44 +53,48 @@ class AceComposerTrainLora(io.ComfyNode):
         return compat.Schema(
             node_id="AceComposerTrainLora",
             display_name="ACE-Step Train LoRA",
-            category="audio/ACE Composer",
-            description="Train a LoRA, DoRA or LoKr on preprocessed songs and put it on the model. Cancel keeps what "
-            "was learned: the same node goes on from there.",
+            category=f"{CATEGORY}/train",
+            description="Train a LoRA, DoRA or LoKr on preprocessed songs and apply it to the model. Cancel "
+            "keeps the progress: run the node again to continue.",
             search_aliases=["finetune", "fine-tune", "learn style", "dreambooth", "lokr", "dora"],
             inputs=[
-                AceModelWire.Input("model", tooltip="From Load Models, without adapters: the model that will be used."),
+                AceModelWire.Input(
+                    "model", tooltip="From Load Models, without adapters: the model that the adapter is for."
+                ),
                 AceTrainingDataWire.Input("data", tooltip="From Preprocess, made with the same model."),
                 io.String.Input(
-                    "name", default="ace_step/my_style", tooltip="Name below models/loras; a number is added."
+                    "name",
+                    default="ace_step/my_style",
+                    tooltip="Name in models/loras; a number is added, so no file is overwritten.",
                 ),
                 io.Combo.Input(
                     "adapter",
                     options=list(ADAPTERS),
                     default=next(iter(ADAPTERS)),
-                    tooltip="LoRA: the usual. DoRA: learns size and direction apart, somewhat slower. LoKr: small "
-                    "files, learns faster.",
+                    tooltip="LoRA: the standard. DoRA: trains magnitude and direction separately, somewhat slower. "
+                    "LoKr: small files, trains faster.",
                 ),
                 io.Combo.Input(
                     "preset",
                     options=[AUTO, *PRESETS],
                     default=AUTO,
-                    tooltip="Rank, optimiser and batch by the memory of the GPU; a run that needs more is refused. "
-                    "auto: the largest for this device.",
+                    tooltip="Rank, optimizer and batch size for a GPU with this much memory. auto: the largest that "
+                    "fits. A run that needs more memory is refused.",
                 ),
                 io.Int.Input(
                     "rank",
                     default=0,
                     min=0,
                     max=MAX_RANK,
-                    tooltip="How much the adapter can hold. 0: that of the preset, 16 to 128.",
+                    tooltip="Capacity of the adapter. 0: that of the preset, 16 to 128.",
                 ),
                 io.Int.Input(
                     "steps",
                     default=500,
                     min=1,
                     max=MAX_TRAINING_STEPS,
-                    tooltip="Changes of the weights. The node shows how often every clip has been seen; 50 to 200 "
-                    "times are a start.",
+                    tooltip="Training steps. The node shows how often each clip was seen; 50 to 200 times is a good "
+                    "start, far more risks overfitting.",
                 ),
                 io.Float.Input(
                     "learning_rate",
@@ -113,21 +117,25 @@ class AceComposerTrainLora(io.ComfyNode):
                     default=0,
                     min=0,
                     max=MAX_TRAINING_STEPS,
-                    tooltip="Render the connected conditioning every so many steps into the output folder. 0: never.",
+                    tooltip="Render the connected conditioning every so many steps to the output folder. 0: never.",
                 ),
                 AceConditioningWire.Input(
-                    "conditioning", optional=True, tooltip="From Encode: the song to render while training."
+                    "conditioning",
+                    optional=True,
+                    tooltip="From Encode: the song to render during training, always with this node's seed.",
                 ),
                 AceVaeWire.Input("vae", optional=True, tooltip="From Load Models: decodes the songs."),
                 *_advanced_inputs(),
             ],
             outputs=[
                 AceModelWire.Output("ace_model", display_name="model", tooltip="The model with the trained adapter."),
-                io.String.Output("lora", display_name="lora", tooltip="The adapter's name in Load LoRA."),
-                io.Image.Output("loss_curve", display_name="loss_curve", tooltip="The loss over the steps."),
-                io.Audio.Output(
-                    "sample", display_name="sample", tooltip="The last song that was rendered while training."
+                io.String.Output("lora", display_name="lora", tooltip="Name of the adapter in Load LoRA."),
+                io.Image.Output(
+                    "loss_curve",
+                    display_name="loss_curve",
+                    tooltip="Loss of every step as dots, with a moving average.",
                 ),
+                io.Audio.Output("sample", display_name="sample", tooltip="The last song rendered during training."),
             ],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
@@ -316,36 +324,52 @@ def _advanced_inputs() -> list[Any]:
         return io.Combo.Input(name, options=options, default=defaults[name], optional=True, tooltip=tooltip)
 
     inputs = [
-        number(io.Float, "alpha", 0.0, 1024.0, "Scale of the change is alpha / rank. 0: twice the rank.", step=1.0),
+        number(io.Float, "alpha", 0.0, 1024.0, "The adapter is scaled by alpha / rank. 0: twice the rank.", step=1.0),
         number(
             io.Float,
             "dropout",
             0.0,
             0.5,
-            "Share of the adapter's inputs left out at random, against learning by heart; LoRA and DoRA.",
+            "Share of the adapter's inputs dropped at random, against overfitting; LoRA and DoRA.",
             step=0.01,
         ),
         choice(
             "attention",
             list(get_args(AttentionBlocks)),
-            "self: how the sound follows itself. cross: how it follows text.",
+            "Which attention to train. self: how the sound relates to itself. cross: how it follows "
+            "caption and lyrics.",
         ),
         choice(
             "optimizer",
             [AUTO, *get_args(OptimizerName)],
-            "auto: that of the preset. adamw8bit needs bitsandbytes, prodigy needs prodigyopt; adafactor takes least "
-            "memory.",
+            "auto: that of the preset. adamw8bit needs the package bitsandbytes, prodigy needs "
+            "prodigyopt; adafactor needs the least memory.",
         ),
-        number(io.Int, "batch_size", 0, 64, "Clips at once, if equally long. 0: that of the preset."),
-        number(io.Int, "accumulation", 0, 64, "Batches before the weights change. 0: that of the preset."),
-        number(io.Int, "warm_up", -1, 10_000, "Steps with a rising learning rate. -1: a tenth, at most 100."),
-        number(io.Float, "weight_decay", 0.0, 1.0, "Pulls the adapter towards nothing.", step=0.001),
+        number(
+            io.Int,
+            "batch_size",
+            0,
+            64,
+            "Clips in a batch; only clips of equal length share one. 0: that of the preset.",
+        ),
+        number(io.Int, "accumulation", 0, 64, "Gradient accumulation: batches for each step. 0: that of the preset."),
+        number(
+            io.Int,
+            "warm_up",
+            -1,
+            10_000,
+            "Warm-up: steps with a rising learning rate. -1: a tenth of all, at most 100.",
+        ),
+        number(
+            io.Float, "weight_decay", 0.0, 1.0, "Weight decay: pulls the adapter's weights towards zero.", step=0.001
+        ),
         number(
             io.Float,
             "max_seconds",
             1.0,
             600.0,
-            "Longer clips are cut to a random part of this length. Less takes less memory and time.",
+            "Longer clips are cropped to a random part of this length, a new one each time. Less "
+            "needs less memory and time.",
             step=1.0,
         ),
         number(
@@ -353,8 +377,8 @@ def _advanced_inputs() -> list[Any]:
             "condition_dropout",
             -1.0,
             1.0,
-            "Share of the clips shown without caption and lyrics. -1: 0.15 for base and sft, whose guidance needs it, "
-            "0 for turbo.",
+            "Share of the clips trained without caption and lyrics. -1: 0.15 for base and sft, whose "
+            "guidance needs it, 0 for turbo.",
             step=0.01,
         ),
         number(
@@ -362,13 +386,14 @@ def _advanced_inputs() -> list[Any]:
             "average",
             0.0,
             0.9999,
-            "Keep a moving average of the weights with this decay, such as 0.99. 0: the last weights.",
+            "Decay of a moving average (EMA) of the weights to save, e.g. 0.99. 0: save the last weights.",
             step=0.0001,
         ),
         choice(
             "recompute",
             list(get_args(Recompute)),
-            "Compute each layer twice to save memory. auto: only where it would not fit otherwise.",
+            "Gradient checkpointing: compute each layer twice to save memory. auto: only if it would "
+            "not fit otherwise.",
         ),
         io.Int.Input(
             "save_every",
@@ -376,15 +401,15 @@ def _advanced_inputs() -> list[Any]:
             min=1,
             max=MAX_TRAINING_STEPS,
             optional=True,
-            tooltip="Steps between checkpoints, from which a killed training goes on.",
+            tooltip="Steps between checkpoints, from which an interrupted training continues.",
         ),
         io.Combo.Input(
             "style",
             options=list(STYLES),
             default=next(iter(STYLES)),
             optional=True,
-            tooltip="ComfyUI file: loads here and in ComfyUI's own LoRA loader. PEFT folder: loads here, in the "
-            "official application and in diffusers; not for LoKr.",
+            tooltip="ComfyUI file: loads here and in ComfyUI's own LoRA loader. PEFT folder: loads here, in "
+            "the official app and in diffusers; not for LoKr.",
         ),
     ]
     return [compat.advanced(widget) for widget in inputs]
