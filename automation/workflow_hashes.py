@@ -28,6 +28,7 @@ import av
 import host_process
 import numpy as np
 from comfyui_client import ComfyUIClient, run_failure
+from contract import own_nodes, projection
 from host_process import HostProcess
 from hosts import find_comfyui
 from numpy.typing import NDArray
@@ -39,7 +40,6 @@ SECONDS = 10.24
 STEPS = 2
 RUN_TIMEOUT_SECONDS = 600.0
 RECORDINGS = ("song", "guitar", "reference", "voice")
-FILE_INPUTS = {"model", "text_encoder", "vae", "planner", "lora", "audio", "file", "folder", "labels"}
 BLUEPRINT = "plan_with_codes.json"
 SHORT: Mapping[str, Mapping[str, Any]] = {  # inputs by class, where a workflow has them
     "AceComposerSample": {"steps": STEPS},
@@ -178,32 +178,6 @@ def results(client: ComfyUIClient, entry: Mapping[str, Any], loras: Path) -> tup
     return hashes, texts
 
 
-def contract(client: ComfyUIClient) -> dict[str, Any]:
-    """What workflows rely on: each node's inputs in order, with types, defaults and limits, and its outputs."""
-    nodes = {}
-    for name, info in client.get_json("/object_info").items():
-        if name.startswith("AceComposer"):
-            inputs = {
-                f"{group} {key}": _projection(key, definition)
-                for group in ("required", "optional")
-                for key, definition in info["input"].get(group, {}).items()
-            }
-            nodes[name] = {
-                "inputs": inputs,
-                "order": info["input_order"],
-                "outputs": [info["output"], info["output_name"]],
-            }
-    return nodes
-
-
-def _projection(name: str, definition: list[Any]) -> list[Any]:
-    kind, options = definition[0], definition[1] if len(definition) > 1 else {}
-    kept = {key: options[key] for key in ("default", "min", "max", "step", "multiline", "advanced") if key in options}
-    if name not in FILE_INPUTS and "options" in options:
-        kept["options"] = options["options"]
-    return ["COMBO" if isinstance(kind, list) else kind, kept if name not in FILE_INPUTS else {}]
-
-
 def record(pack: Path, models: Path, chosen: list[str]) -> dict[str, Any]:
     """Run the workflows of a checkout."""
     comfyui = find_comfyui()
@@ -218,7 +192,9 @@ def record(pack: Path, models: Path, chosen: list[str]) -> dict[str, Any]:
         base = Path(scratch) / "base"
         write_inputs(base / "input")
         with HostProcess(comfyui, base, models=copied) as host, ComfyUIClient(host.url) as client:
-            found["contract"] = contract(client)
+            found["contract"] = {
+                node_id: {**projection(node_id, node), "category": ""} for node_id, node in own_nodes(client).items()
+            }
             saved_song = song_to_replay(client, workflows)
             for path in sorted(workflows.glob("*.json")):
                 if chosen and path.stem not in chosen:

@@ -1,4 +1,4 @@
-"""Help pages and translations name the same nodes, inputs and outputs."""
+"""Help pages and translations say what the nodes say; what they are made from is compared in tests/host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from node_texts import help_page, translated_texts
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,15 +42,47 @@ def test_every_node_has_a_help_page_and_the_other_way_round() -> None:
     assert pages == set(read_locale("en", "nodeDefs.json"))
 
 
-@pytest.mark.parametrize("node_id", list(read_locale("en", "nodeDefs.json")))
-def test_a_help_page_lists_the_inputs_and_outputs_in_order(node_id: str) -> None:
+CONTRACT: dict[str, Any] = json.loads((ROOT / "tests" / "data" / "object_info.json").read_text(encoding="ascii"))
+
+
+@pytest.mark.parametrize("node_id", list(CONTRACT))
+def test_a_help_page_has_every_name_range_default_and_tooltip(node_id: str) -> None:
     texts = read_locale("en", "nodeDefs.json")[node_id]
     page = (ROOT / "js" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
     assert page.startswith(f"# {texts['display_name']}\n")
-    inputs, outputs = page.split("## Inputs")[1].split("## Outputs")
-    assert table_rows(inputs) == list(texts["inputs"])
-    assert table_rows(outputs) == [output["name"] for output in texts["outputs"].values()]
+    wires = read_locale("en", "main.json")["dataTypes"]
+    assert help_page(page, CONTRACT[node_id], texts, wires) == page, "run 'python dev.py texts'"
 
 
-def table_rows(table: str) -> list[str]:
-    return [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+def test_a_line_of_a_help_page() -> None:
+    node = {
+        "inputs": [
+            {"name": "bpm", "required": True, "type": "INT", "default": 0, "min": 0, "max": 300},
+            {"name": "solver", "required": False, "type": "COMBO", "default": "a_b", "options": ["a_b", "c"]},
+            {"name": "note", "required": False, "type": "STRING", "default": "", "advanced": True},
+            {"name": "model", "required": True, "type": "ACE_MODEL"},
+        ],
+        "outputs": [{"type": "LATENT", "name": "latent"}],
+    }
+    texts = {
+        "inputs": {name: {"tooltip": f"The {name} [1] a_b."} for name in ("bpm", "solver", "note", "model")},
+        "outputs": {"0": {"tooltip": "Result."}},
+    }
+    page = "# Node\n\nIntro.\n\n## Inputs\nold\n## Outputs\n\nold\n\n## Notes\n\n- Stays.\n"
+    assert help_page(page, node, texts, {"ACE_MODEL": "ACE model"}) == (
+        "# Node\n\nIntro.\n\n## Inputs\n\n"
+        "- **`bpm`** (whole number, 0 to 300, default 0): The bpm \\[1\\] a\\_b.\n"
+        "- **`solver`** (`a_b`, `c`, default `a_b`, optional): The solver \\[1\\] a\\_b.\n"
+        "- **`note`** (text, advanced): The note \\[1\\] a\\_b.\n"
+        "- **`model`** (ACE model): The model \\[1\\] a\\_b.\n\n"
+        "## Outputs\n\n- **`latent`** (latent): Result.\n\n## Notes\n\n- Stays.\n"
+    )
+    with pytest.raises(ValueError, match="## Inputs"):
+        help_page("# Node\n", node, texts, {})
+
+
+def test_a_translation_gets_the_keys_of_the_english_texts() -> None:
+    english = {"a": {"name": "one", "tooltip": "two"}, "b": "three"}
+    translated, missing = translated_texts(english, {"a": {"name": "eins", "old": "weg"}, "c": "weg"})
+    assert translated == {"a": {"name": "eins", "tooltip": "two"}, "b": "three"}
+    assert missing == ["two", "three"]

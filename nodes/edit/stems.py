@@ -41,7 +41,7 @@ class AceComposerPickStem(io.ComfyNode):
                     tooltip="Which recording of the batch, starting at 1.",
                 ),
             ],
-            outputs=[io.Audio.Output("stem", display_name="audio")],
+            outputs=[io.Audio.Output("stem", display_name="audio", tooltip="The stem, as long as the mix.")],
         )
 
     @classmethod

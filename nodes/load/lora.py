@@ -88,7 +88,11 @@ class AceComposerLoadLora(io.ComfyNode):
                     )
                 ),
             ],
-            outputs=[AceModelWire.Output("ace_model", display_name="model")],
+            outputs=[
+                AceModelWire.Output(
+                    "ace_model", display_name="model", tooltip="The model with the adapter. Connect it to Sample."
+                )
+            ],
             hidden=[io.Hidden.unique_id],
         )
 

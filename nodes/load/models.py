@@ -66,9 +66,15 @@ class AceComposerLoadModels(io.ComfyNode):
                 ),
             ],
             outputs=[
-                AceModelWire.Output("ace_model", display_name="model"),
-                AceTextEncoderWire.Output("ace_text_encoder", display_name="text_encoder"),
-                AceVaeWire.Output("ace_vae", display_name="vae"),
+                AceModelWire.Output(
+                    "ace_model",
+                    display_name="model",
+                    tooltip="Diffusion model, condition encoder, audio tokenizer and silence latent.",
+                ),
+                AceTextEncoderWire.Output(
+                    "ace_text_encoder", display_name="text_encoder", tooltip="Text encoder and its tokenizer."
+                ),
+                AceVaeWire.Output("ace_vae", display_name="vae", tooltip="The VAE."),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -54,7 +54,11 @@ class AceComposerLoadPlanner(io.ComfyNode):
                     )
                 ),
             ],
-            outputs=[AcePlannerWire.Output("ace_planner", display_name="planner")],
+            outputs=[
+                AcePlannerWire.Output(
+                    "ace_planner", display_name="planner", tooltip="The language model and its tokenizer."
+                )
+            ],
             hidden=[io.Hidden.unique_id],
         )
 

@@ -76,7 +76,7 @@ class AceComposerBlueprint(io.ComfyNode):
                     tooltip="Length in seconds, 10 to 600. 0: the planner decides; without one, 120 s.",
                 ),
             ],
-            outputs=[AceBlueprintWire.Output("ace_blueprint", display_name="blueprint")],
+            outputs=[AceBlueprintWire.Output("ace_blueprint", display_name="blueprint", tooltip="The song plan.")],
         )
 
     @classmethod

@@ -35,7 +35,7 @@ class AceComposerEditBlueprint(io.ComfyNode):
                 ),
             ],
             outputs=[
-                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint", tooltip="The song plan."),
                 io.String.Output("text", display_name="text", tooltip="The blueprint as JSON."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -95,7 +95,7 @@ class AceComposerLoadBlueprint(io.ComfyNode):
                 )
             ],
             outputs=[
-                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint", tooltip="The song plan."),
                 io.String.Output("text", display_name="text", tooltip="The blueprint as JSON."),
             ],
             hidden=[io.Hidden.unique_id],

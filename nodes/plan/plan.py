@@ -107,7 +107,11 @@ class AceComposerPlan(io.ComfyNode):
                 *sampling_inputs(CODES_PARAMETERS),
             ],
             outputs=[
-                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                AceBlueprintWire.Output(
+                    "ace_blueprint",
+                    display_name="blueprint",
+                    tooltip="The song plan. Planned fields are marked as planned.",
+                ),
                 io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
             ],
             hidden=[io.Hidden.unique_id],

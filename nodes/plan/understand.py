@@ -45,7 +45,7 @@ class AceComposerAudioToCodes(io.ComfyNode):
                 ),
             ],
             outputs=[
-                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint", tooltip="The song plan."),
                 io.String.Output("codes", display_name="codes", tooltip="The codes as text, one line for each song."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -91,7 +91,7 @@ class AceComposerUnderstand(io.ComfyNode):
                 *sampling_inputs(UNDERSTAND_PARAMETERS),
             ],
             outputs=[
-                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint", tooltip="The song plan."),
                 io.String.Output("text", display_name="text", tooltip="The description as text."),
             ],
             hidden=[io.Hidden.unique_id],

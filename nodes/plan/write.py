@@ -48,7 +48,11 @@ class AceComposerWriteSong(io.ComfyNode):
                 *sampling_inputs(WRITE_PARAMETERS),
             ],
             outputs=[
-                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                AceBlueprintWire.Output(
+                    "ace_blueprint",
+                    display_name="blueprint",
+                    tooltip="The song plan. Planned fields are marked as planned.",
+                ),
                 io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -104,7 +108,11 @@ class AceComposerRewrite(io.ComfyNode):
                 *sampling_inputs(WRITE_PARAMETERS),
             ],
             outputs=[
-                AceBlueprintWire.Output("ace_blueprint", display_name="blueprint"),
+                AceBlueprintWire.Output(
+                    "ace_blueprint",
+                    display_name="blueprint",
+                    tooltip="The song plan. Planned fields are marked as planned.",
+                ),
                 io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
             ],
             hidden=[io.Hidden.unique_id],

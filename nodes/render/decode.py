@@ -54,7 +54,7 @@ class AceComposerDecode(io.ComfyNode):
                     "and keeps its other samples.",
                 ),
             ],
-            outputs=[io.Audio.Output("audio", display_name="audio")],
+            outputs=[io.Audio.Output("audio", display_name="audio", tooltip="48 kHz stereo.")],
             hidden=[io.Hidden.unique_id],
         )
 

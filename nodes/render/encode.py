@@ -60,7 +60,11 @@ class AceComposerEncode(io.ComfyNode):
                     "timbre", optional=True, tooltip="From Reference Audio: the sound to follow. Works with every task."
                 ),
             ],
-            outputs=[AceConditioningWire.Output("ace_conditioning", display_name="conditioning")],
+            outputs=[
+                AceConditioningWire.Output(
+                    "ace_conditioning", display_name="conditioning", tooltip="Conditions and length of each song."
+                )
+            ],
             hidden=[io.Hidden.unique_id],
         )
 

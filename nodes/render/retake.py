@@ -39,7 +39,13 @@ class AceComposerRetake(io.ComfyNode):
                     tooltip="0: the same song. 1: a new song from this seed alone.",
                 ),
             ],
-            outputs=[AceConditioningWire.Output("ace_conditioning", display_name="conditioning")],
+            outputs=[
+                AceConditioningWire.Output(
+                    "ace_conditioning",
+                    display_name="conditioning",
+                    tooltip="Conditions with the variation, for Sample.",
+                )
+            ],
         )
 
     @classmethod

@@ -159,10 +159,18 @@ class AceComposerBestOfN(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Latent.Output("best_latent", display_name="latent"),
-                io.Audio.Output("best_audio", display_name="audio"),
-                AceBlueprintWire.Output("best_blueprint", display_name="blueprint"),
-                AceScoresWire.Output("best_scores", display_name="scores"),
+                io.Latent.Output(
+                    "best_latent", display_name="latent", tooltip="The best songs as latents; needs the latent input."
+                ),
+                io.Audio.Output(
+                    "best_audio", display_name="audio", tooltip="The best songs as audio; needs the audio input."
+                ),
+                AceBlueprintWire.Output(
+                    "best_blueprint",
+                    display_name="blueprint",
+                    tooltip="The plans of the best songs; needs the blueprint input.",
+                ),
+                AceScoresWire.Output("best_scores", display_name="scores", tooltip="Scores of the best songs."),
                 io.Image.Output("chart", display_name="chart", tooltip="Bar chart of the scores."),
                 io.String.Output("ranking", display_name="ranking", tooltip="The table shown on the node."),
             ],

@@ -107,7 +107,9 @@ class AceComposerDataset(io.ComfyNode):
                 ),
             ],
             outputs=[
-                AceDatasetWire.Output("ace_dataset", display_name="dataset"),
+                AceDatasetWire.Output(
+                    "ace_dataset", display_name="dataset", tooltip="The songs with captions, lyrics and metadata."
+                ),
                 io.String.Output(
                     "report", display_name="report", tooltip="Everything that was found, skipped or left out."
                 ),
@@ -194,7 +196,9 @@ class AceComposerLabelDataset(io.ComfyNode):
                 *sampling_inputs(UNDERSTAND_PARAMETERS),
             ],
             outputs=[
-                AceDatasetWire.Output("ace_dataset", display_name="dataset"),
+                AceDatasetWire.Output(
+                    "ace_dataset", display_name="dataset", tooltip="The songs with captions, lyrics and metadata."
+                ),
                 io.String.Output("file", display_name="file", tooltip="Path of the label file."),
             ],
             is_output_node=True,
@@ -270,7 +274,9 @@ class AceComposerPreprocess(io.ComfyNode):
                 AceTextEncoderWire.Input("text_encoder", tooltip="From Load Models."),
                 AceVaeWire.Input("vae", tooltip="From Load Models."),
             ],
-            outputs=[AceTrainingDataWire.Output("ace_training_data", display_name="training_data")],
+            outputs=[
+                AceTrainingDataWire.Output("ace_training_data", display_name="training_data", tooltip="For Train LoRA.")
+            ],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
         )

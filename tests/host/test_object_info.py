@@ -11,62 +11,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from comfyui_client import ComfyUIClient
+from contract import own_nodes, projection
+from node_texts import as_json, english_texts
 from tiny_checkpoints import write_tiny
 
 SNAPSHOT = Path(__file__).parents[1] / "data" / "object_info.json"
 ENGLISH = Path(__file__).parents[2] / "locales" / "en" / "nodeDefs.json"
 UPDATE_VARIABLE = "ACE_COMPOSER_UPDATE_SNAPSHOTS"
-PREFIX = "AceComposer"
-VALUE_OPTIONS = ("default", "min", "max", "step", "multiline", "dynamicPrompts", "control_after_generate", "advanced")
-LISTS_OF_FILES = {
-    ("AceComposerLoadModels", "model"),
-    ("AceComposerLoadModels", "text_encoder"),
-    ("AceComposerLoadModels", "vae"),
-    ("AceComposerLoadPlanner", "planner"),
-    ("AceComposerLoadBlueprint", "file"),
-    ("AceComposerLoadLora", "lora"),
-    ("AceComposerDataset", "folder"),
-    ("AceComposerDataset", "labels"),
-    ("AceComposerLoadSong", "audio"),
-}
-
-
-def own_nodes(client: ComfyUIClient) -> dict[str, Any]:
-    return {name: node for name, node in client.get_json("/object_info").items() if name.startswith(PREFIX)}
-
-
-def projection(node_id: str, node: Mapping[str, Any]) -> dict[str, Any]:
-    """What both hosts share of a node's description, texts apart."""
-    inputs = [
-        projected_input(node_id, name, group, node["input"][group][name])
-        for group in ("required", "optional")
-        for name in node["input_order"].get(group, [])
-    ]
-    return {
-        "display_name": node["display_name"],
-        "category": node["category"],
-        "inputs": inputs,
-        "outputs": [
-            {"type": kind, "name": name} for kind, name in zip(node["output"], node["output_name"], strict=True)
-        ],
-        "output_is_list": node["output_is_list"],
-        "output_node": node["output_node"],
-    }
-
-
-def projected_input(node_id: str, name: str, group: str, described: list[Any]) -> dict[str, Any]:
-    kind, *rest = described
-    details = rest[0] if rest else {}
-    result: dict[str, Any] = {"name": name, "required": group == "required", "type": kind}
-    result |= {option: details[option] for option in VALUE_OPTIONS if option in details}
-    if kind == "COMBO" and (node_id, name) not in LISTS_OF_FILES:
-        result["options"] = details["options"]
-    return result
 
 
 def as_text(value: Any) -> str:
@@ -82,18 +37,7 @@ def test_object_info_is_the_committed_contract(client: ComfyUIClient) -> None:
 
 def test_the_english_texts_are_those_of_the_nodes(client: ComfyUIClient) -> None:
     """The page shows the translation, the host's API and older pages what the nodes say."""
-    translated = json.loads(ENGLISH.read_text(encoding="utf-8"))
-    nodes = own_nodes(client)
-    assert translated.keys() == nodes.keys()
-    for node_id, node in nodes.items():
-        texts = translated[node_id]
-        assert (texts["display_name"], texts["description"]) == (node["display_name"], node["description"]), node_id
-        inputs = node["input"].get("required", {}) | node["input"].get("optional", {})
-        tooltips = {name: details[1].get("tooltip") for name, details in inputs.items()}
-        assert {name: text.get("tooltip") for name, text in texts["inputs"].items()} == tooltips, node_id
-        for number, (name, tooltip) in enumerate(zip(node["output_name"], node["output_tooltips"], strict=True)):
-            output = texts["outputs"][str(number)]
-            assert output["name"] == name and tooltip in (None, output["tooltip"]), node_id
+    assert as_json(english_texts(own_nodes(client))) == ENGLISH.read_text(encoding="utf-8"), "run 'python dev.py texts'"
 
 
 def test_the_loader_offers_every_layout(client: ComfyUIClient) -> None:
