@@ -1,6 +1,6 @@
 """The one progress callback of the engine.
 
-Every long stage calls it with `(done, total)` in units of its own choosing; `done` only grows, up to `total`.
+Every long stage calls it with `(done, total)` in its own units; `done` only grows, up to `total`.
 An exception raised by the callback is never caught: that is how a caller cancels a running stage.
 """
 

@@ -58,7 +58,7 @@ class Networks(Protocol):
 
     @property
     def registry(self) -> WeightRegistry:
-        """One copy of each weight file, whoever asks."""
+        """One copy of each weight file, for all users."""
 
     @property
     def out_of_memory(self) -> OutOfMemory:

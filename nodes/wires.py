@@ -50,7 +50,7 @@ class AceTask(NamedTuple):
 
 
 class AceTimbre(NamedTuple):
-    """Latents of reference audio, each [750, 64] (30 s); every song of a batch hears all of them."""
+    """Latents of reference audio, each [750, 64] (30 s); every song of a batch uses all of them."""
 
     references: tuple[Tensor, ...]
 

@@ -66,7 +66,7 @@ def dit_config(entries: Entries, settings: Settings, path: Path) -> DiTConfig:
 def condition_encoder_config(
     entries: Entries, settings: Settings, path: Path, *, timbre_cls_token: bool
 ) -> ConditionEncoderConfig:
-    """Config of the condition encoder; the CLS token is the decoder's business (XL), hence an argument."""
+    """Config of the condition encoder; whether it has a CLS token (XL) follows from the decoder, hence an argument."""
     lyric = "lyric_encoder.layers."
     timbre = "timbre_encoder.layers."
     return ConditionEncoderConfig(

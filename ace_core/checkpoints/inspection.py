@@ -7,7 +7,7 @@ official bundle that holds all of them in subfolders.
 Traps:
 - XL is recognised by its condition encoder being narrower than the decoder. Only XL prepends the timbre CLS token.
 - Split files carry no config: turbo, base or sft is then only in the file name; a renamed file has no variant.
-- An all-in-one checkpoint also holds planners. They are other networks' business and are left alone.
+- An all-in-one checkpoint also holds planners. They are left out here.
 """
 
 from __future__ import annotations

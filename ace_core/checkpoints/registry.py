@@ -1,4 +1,4 @@
-"""The shared weight cache: one copy of each weight file in memory, whoever asks.
+"""The shared weight cache: one copy of each weight file in memory, for all users.
 
 The registry holds what was loaded weakly, under a key of role, files (path, size, modification time) and dtype. Two
 loaders of the same files get the same object; when the last user lets go of it, it is freed. A replaced file has

@@ -1,4 +1,4 @@
-"""A dataset: songs with what is known about each, and how to train on them.
+"""A dataset: songs with captions, lyrics and metadata, and how to train on them.
 
 Matches the official trainer's dataset builder in its settings: an activation tag before, behind or instead of the
 caption, and a share of songs that are trained with their genre instead, drawn with seed 42. What differs: a song
@@ -55,7 +55,7 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording and what is known about it.
+    """A recording with its caption, lyrics and metadata.
 
     Args:
         name: its path below the dataset's folder, with slashes.

@@ -63,7 +63,7 @@ class _Said(NamedTuple):
 def scan_folder(
     folder: Path, root: Path, *, dataset_json: Path | None = None, on_progress: Progress | None = None
 ) -> Scan:
-    """Find the recordings below a folder, look into each, and read what is known about it.
+    """Find the recordings below a folder, look into each, and read the texts beside it.
 
     Args:
         folder: where to look, `root` or below it.

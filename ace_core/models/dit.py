@@ -24,7 +24,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,6 @@ from .layers import (
     SwiGLU,
     key_mask,
     rotary_table,
-    rotate,
     scaled_dot_product_attention,
     sliding_attention,
     sliding_mask,
@@ -98,6 +97,9 @@ class DiTRun(NamedTuple):
     attention: AttentionFunction
 
 
+ModulationRows: TypeAlias = tuple[Tensor, ...]  # shift, scale, gate
+
+
 class TimeEmbedding(nn.Module):
     """Sinusoid of thousandths -> embedding [N, hidden] and modulation [N, 6, hidden]."""
 
@@ -129,6 +131,7 @@ class DiTLayer(nn.Module):
     def __init__(
         self,
         config: DiTConfig,
+        index: int,
         *,
         ops: Ops,
         dtype: torch.dtype | None = None,
@@ -139,6 +142,8 @@ class DiTLayer(nn.Module):
         def norm() -> nn.Module:
             return ops.RMSNorm(config.hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device)
 
+        self.index = index
+        self.window = config.sliding_window if index % 2 == 0 else None  # how far self-attention sees, None: everything
         self.self_attn_norm = norm()
         self.self_attn = Attention(config, ops=ops, dtype=dtype, device=device)
         self.cross_attn_norm = norm()
@@ -147,34 +152,48 @@ class DiTLayer(nn.Module):
         self.mlp = SwiGLU(config.hidden_size, config.intermediate_size, ops=ops, dtype=dtype, device=device)
         self.scale_shift_table = nn.Parameter(torch.empty(1, 6, config.hidden_size, dtype=dtype, device=device))
 
+    def forward(self, x: Tensor, modulation: Tensor, run: DiTRun, *, guided: bool = False) -> Tensor:
+        """Hidden states after this layer.
+
+        Args:
+            x: [B, S, hidden]; from the second layer of a guided pass on [2B, S, hidden], the unconditional ones last.
+            modulation: of each item [B, 6, hidden], or of all [1, 6, hidden].
+        """
+        to_self, to_feed_forward = self.modulation_rows(modulation)
+        x = self.attend_to_self(x, to_self, run)
+        x = self.attend_to_conditions(x, run, guided=guided)
+        return self.feed_forward(x, to_feed_forward)
+
     def null_output(self, null_condition: Tensor) -> Tensor:
         """Cross-attention output [hidden] when the conditions are one row [1, 1, hidden]."""
         attn = self.cross_attn
         value = attn.value(null_condition)  # [1, K, 1, D]
         return attn.output(value.repeat_interleave(attn.num_heads // value.shape[1], dim=1))[0, 0]
 
-    def attend_to_self(self, x: Tensor, modulation: tuple[Tensor, ...], run: DiTRun, window: int | None) -> Tensor:
-        shift, scale, gate = modulation
+    def attend_to_self(self, x: Tensor, rows: ModulationRows, run: DiTRun) -> Tensor:
+        shift, scale, gate = rows
         normed = torch.addcmul(shift, self.self_attn_norm(x), 1 + scale)
         attn = self.self_attn
-        query, key = rotate(attn.query(normed), run.rotary), rotate(attn.key(normed), run.rotary)
+        query, key = attn.rotate(attn.query(normed), run.rotary), attn.rotate(attn.key(normed), run.rotary)
         value = attn.value(normed)
-        if window is None:
+        if self.window is None:
             heads = run.attention(query, key, value, None)
         else:
-            heads = sliding_attention(query, key, value, window, run.window_mask, run.attention)
+            heads = sliding_attention(query, key, value, self.window, run.window_mask, run.attention)
         return torch.addcmul(x, gate, attn.output(heads))
 
-    def attend_to_conditions(self, x: Tensor, run: DiTRun, index: int) -> Tensor:
-        conditions = run.conditions[index]
+    def attend_to_conditions(self, x: Tensor, run: DiTRun, *, guided: bool = False) -> Tensor:
+        conditions = run.conditions[self.index]
         items = conditions.key.shape[0]
         conditioned = x[:items]
         query = self.cross_attn.query(self.cross_attn_norm(conditioned))
         heads = run.attention(query, conditions.key, conditions.value, run.condition_mask)
         conditioned = conditioned + self.cross_attn.output(heads)
-        if run.null_outputs is None or items == x.shape[0]:
+        if not guided:
             return conditioned
-        return torch.cat((conditioned, x[items:] + run.null_outputs[index]))
+        assert run.null_outputs is not None, "prepared without guidance"
+        unconditional = x if self.index == 0 else x[items:]  # both share everything before the first cross-attention
+        return torch.cat((conditioned, unconditional + run.null_outputs[self.index]))
 
     def attention_weights(self, x: Tensor, key: Tensor, heads: Sequence[int], tokens: slice) -> Iterator[Tensor]:
         """What each position gives to `tokens` of the conditions, one head [tokens, S] after the other, float32.
@@ -188,12 +207,13 @@ class DiTLayer(nn.Module):
             scaled_query = queries[head].float().T * self.cross_attn.head_dim**-0.5
             yield (key[0, head // queries_per_key].float() @ scaled_query).softmax(dim=0)[tokens]
 
-    def modulation_rows(self, modulation: Tensor) -> tuple[Tensor, ...]:
-        """Shift, scale and gate of self-attention, then of the feed-forward, from the step's [1, 6, hidden]."""
-        return (self.scale_shift_table.to(modulation) + modulation).chunk(6, dim=1)
+    def modulation_rows(self, modulation: Tensor) -> tuple[ModulationRows, ModulationRows]:
+        """Shift, scale and gate of self-attention, and those of the feed-forward."""
+        rows = (self.scale_shift_table.to(modulation) + modulation).chunk(6, dim=1)
+        return rows[:3], rows[3:]
 
-    def feed_forward(self, x: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
-        shift, scale, gate = modulation
+    def feed_forward(self, x: Tensor, rows: ModulationRows) -> Tensor:
+        shift, scale, gate = rows
         return torch.addcmul(x, gate, self.mlp(torch.addcmul(shift, self.mlp_norm(x), 1 + scale)))
 
 
@@ -216,7 +236,7 @@ class DiT(nn.Module):
         self.time_embed_r = TimeEmbedding(hidden_size, ops=ops, dtype=dtype, device=device)
         self.condition_embedder = ops.Linear(config.condition_size, hidden_size, dtype=dtype, device=device)
         self.layers = nn.ModuleList(
-            DiTLayer(config, ops=ops, dtype=dtype, device=device) for _ in range(config.num_layers)
+            DiTLayer(config, index, ops=ops, dtype=dtype, device=device) for index in range(config.num_layers)
         )
         self.norm_out = ops.RMSNorm(hidden_size, eps=config.rms_norm_eps, dtype=dtype, device=device)
         self.proj_out = ops.ConvTranspose1d(
@@ -243,7 +263,7 @@ class DiT(nn.Module):
         Args:
             conditions: packed conditions of each song [L_i, condition_size], all of one dtype and device: those the
                 network then runs in. Lengths may differ.
-            thousandths: t * 1000 of each step, as the time sinusoid shall see it.
+            thousandths: t * 1000 of each step, the input of the time sinusoid.
             frames: latent frames T of the songs.
             guided: whether `forward` will be asked for the unconditional velocity too.
             layers: how many of the layers will run, all of them for `forward`.
@@ -297,15 +317,8 @@ class DiT(nn.Module):
         frames = x.shape[1]
         hidden = self.patches(x, context, run.time_embeddings.dtype)
         modulation = run.modulations[step : step + 1]
-
-        for index, layer in enumerate(self._layers()):
-            rows = layer.modulation_rows(modulation)
-            hidden = layer.attend_to_self(hidden, rows[:3], run, self.window(index))
-            if index == 0 and guided:
-                hidden = hidden.repeat(2, 1, 1)
-            hidden = layer.attend_to_conditions(hidden, run, index)
-            hidden = layer.feed_forward(hidden, rows[3:])
-
+        for layer in self._layers():
+            hidden = layer(hidden, modulation, run, guided=guided)
         velocity = self.velocity(hidden, run.time_embeddings[step : step + 1], frames)
         if not guided:
             return velocity, None
@@ -333,13 +346,13 @@ class DiT(nn.Module):
         wanted = dict(heads)
         last_layer = heads[-1].layer
         for index, layer in enumerate(self._layers()):
-            rows = layer.modulation_rows(modulation)
-            hidden = layer.attend_to_self(hidden, rows[:3], run, self.window(index))
+            to_self, to_feed_forward = layer.modulation_rows(modulation)
+            hidden = layer.attend_to_self(hidden, to_self, run)
             if index in wanted:
                 yield from layer.attention_weights(hidden, run.conditions[index].key, wanted[index], tokens)
             if index == last_layer:
                 return
-            hidden = layer.feed_forward(layer.attend_to_conditions(hidden, run, index), rows[3:])
+            hidden = layer.feed_forward(layer.attend_to_conditions(hidden, run), to_feed_forward)
 
     def patches(self, x: Tensor, context: Tensor, dtype: torch.dtype) -> Tensor:
         """Input [B, ceil(T / 2), hidden] of the first layer."""
@@ -359,7 +372,3 @@ class DiT(nn.Module):
         hidden = torch.addcmul(shift, self.norm_out(hidden), 1 + scale)
         velocity: Tensor = self.proj_out(hidden.transpose(1, 2)).transpose(1, 2)
         return velocity[:, :frames]
-
-    def window(self, layer: int) -> int | None:
-        """How far self-attention sees in a layer, None for everything."""
-        return self.config.sliding_window if layer % 2 == 0 else None

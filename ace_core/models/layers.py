@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -48,21 +48,8 @@ def rotary_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dt
     return Rotary(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
-def rotate(x: Tensor, rotary: Rotary) -> Tensor:
-    """Apply rotate-half positions to x [B, H, S, D]."""
-    if x.requires_grad:
-        return cast("Tensor", _Rotated.apply(x, rotary))  # type: ignore[no-untyped-call]
-    return _rotated(x, rotary, 1)
-
-
-def gated(gate: Tensor, up: Tensor) -> Tensor:
-    """silu(gate) * up; keeps nothing else for the backward pass."""
-    if gate.requires_grad:
-        return cast("Tensor", _Gated.apply(gate, up))  # type: ignore[no-untyped-call]
-    return F.silu(gate).mul_(up)
-
-
-def _rotated(x: Tensor, rotary: Rotary, direction: int) -> Tensor:
+def rotate(x: Tensor, rotary: Rotary, direction: int = 1) -> Tensor:
+    """Apply rotate-half positions to x [B, H, S, D]; direction -1 turns back."""
     half = x.shape[-1] // 2
     out = x * rotary.cos
     out[..., :half].addcmul_(x[..., half:], rotary.sin[..., :half], value=-direction)
@@ -70,30 +57,9 @@ def _rotated(x: Tensor, rotary: Rotary, direction: int) -> Tensor:
     return out
 
 
-class _Rotated(torch.autograd.Function):
-    """The gradient of a rotation is turned the other way."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rotary: Rotary) -> Tensor:
-        ctx.rotary = rotary
-        return _rotated(x, rotary, 1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _rotated(gradient, ctx.rotary, -1), None
-
-
-class _Gated(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
-        return F.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors
-        up_gradient = F.silu(gate).mul_(gradient)
-        return torch.ops.aten.silu_backward(gradient * up, gate), up_gradient
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up."""
+    return F.silu(gate).mul_(up)
 
 
 def blocked_value(dtype: torch.dtype) -> float:
@@ -177,6 +143,8 @@ class LayerSizes(Protocol):
 class Attention(nn.Module):
     """Projections and head norms of grouped-query attention; the attention itself is a function."""
 
+    rotate: Callable[[Tensor, Rotary], Tensor] = staticmethod(rotate)  # training puts its own here
+
     def __init__(
         self,
         sizes: LayerSizes,
@@ -221,6 +189,8 @@ class Attention(nn.Module):
 class SwiGLU(nn.Module):
     """down(silu(gate(x)) * up(x))."""
 
+    gated: Callable[[Tensor, Tensor], Tensor] = staticmethod(gated)  # training puts its own here
+
     def __init__(
         self,
         hidden_size: int,
@@ -236,7 +206,7 @@ class SwiGLU(nn.Module):
         self.down_proj = ops.Linear(intermediate_size, hidden_size, bias=False, dtype=dtype, device=device)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(gated(self.gate_proj(x), self.up_proj(x)))
+        out: Tensor = self.down_proj(self.gated(self.gate_proj(x), self.up_proj(x)))
         return out
 
 
@@ -255,7 +225,7 @@ class EncoderConfig:
 
 
 class TransformerLayer(nn.Module):
-    """Pre-norm layer of Qwen3 and of the encoders; what a position sees is the attention function's business."""
+    """Pre-norm layer of Qwen3 and of the encoders; masking is left to the attention function."""
 
     def __init__(
         self,
@@ -275,9 +245,8 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor, rotary: Rotary, attention: AttentionFunction, mask: Tensor | None) -> Tensor:
         normed = self.input_layernorm(x)
         attn = self.self_attn
-        heads = attention(
-            rotate(attn.query(normed), rotary), rotate(attn.key(normed), rotary), attn.value(normed), mask
-        )
+        query, key = attn.rotate(attn.query(normed), rotary), attn.rotate(attn.key(normed), rotary)
+        heads = attention(query, key, attn.value(normed), mask)
         x = x + attn.output(heads)
         out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
         return out

@@ -95,7 +95,7 @@ class Qwen3(nn.Module):
         Args:
             x: [B, S, hidden].
             rotary: tables that broadcast against [B, heads, S, head_dim]: [S, head_dim], or [B, 1, S, head_dim] where
-                every row has positions of its own.
+                every row has its own positions.
             mask: handed to the attention functions.
             attention: layer number -> its attention function, which may keep keys and values from one call to the next.
         """

@@ -5,7 +5,7 @@ chunk. Where few tokens are legal only their logits are computed; free text is o
 
 Traps:
 - Guidance on text ends lines early and cuts captions short, so there is none here.
-- The random numbers a step draws depend on that sequence's own grammar alone, so a sequence is the same whoever else is
+- The random numbers of a step depend on the grammar of that sequence alone, so a sequence is the same whoever else is
   in the batch.
 """
 

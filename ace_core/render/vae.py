@@ -22,8 +22,8 @@ TILE_FRAMES = 512  # 20 s, as published
 ENCODE_TILE_FRAMES = 30 * LATENT_FRAME_RATE  # as published
 SMALLEST_TILE_FRAMES = 32
 
-# Full-rate signals of `decoder_channels` that exist at once where a tile is not sliced (see Oobleck): 4.5 are ours, the
-# rest is what a convolution lays out anew.
+# Full-rate signals of `decoder_channels` that exist at once where a tile is not sliced (see Oobleck): 4.5 are our live
+# tensors, the rest is the workspace of a convolution.
 LIVE_SIGNALS = 6
 
 

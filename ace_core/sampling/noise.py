@@ -1,6 +1,6 @@
 """Seeds and noise, one generator an item, so that item i of a batch is the item rendered alone.
 
-Item i of a batch with seed s has the seed (s + i) mod 2^64. Its noise is ``randn`` of a generator of its own on the
+Item i of a batch with seed s has the seed (s + i) mod 2^64. Its noise is ``randn`` of its own generator on the
 CPU, in float32, whatever the network runs on; the global generators are never touched.
 
 Traps:

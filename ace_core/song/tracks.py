@@ -1,7 +1,7 @@
 """Backing tracks: which tracks accompany a voice in each genre.
 
 The model takes a voice and the names of the tracks to complete it with; the names are all that a preset decides. How
-they play is up to the song's caption.
+they play is set by the song's caption.
 """
 
 from __future__ import annotations

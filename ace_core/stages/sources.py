@@ -35,7 +35,7 @@ def source_waveforms(waveform: Tensor | None, sample_rate: int, *, max_seconds: 
     if seconds < MIN_SOURCE_SECONDS:
         raise ValueError(f"the audio lasts {seconds:.3g} s: give {MIN_SOURCE_SECONDS} s or more")
     if seconds > max_seconds:
-        raise ValueError(f"the audio lasts {seconds:.2f} s and the model hears {max_seconds:g} s at most: cut it")
+        raise ValueError(f"the audio lasts {seconds:.2f} s and the model takes {max_seconds:g} s at most: cut it")
     silent = silent_items(waveform)
     if any(silent):
         raise ValueError(f"item {silent.index(True) + 1} of {len(silent)} of the audio is silent: nothing to work with")

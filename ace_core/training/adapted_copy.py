@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from ..lora.adapters import Adapter
 from ..models.dit import DiT
 from ..runtime import Runtime
-from . import frozen_layers
-from .adapted_layers import PEFT_ADAPTER, changed_norms, speed_up
+from .adapted_layers import PEFT_ADAPTER, changed_norms, replace_forward
+from .frozen_layers import lighten
 from .seeds import seeded
 
 TrainedKind = Literal["lora", "dora", "lokr"]
@@ -79,11 +79,12 @@ def build_copy(shared: DiT, settings: AdapterSettings, seed: int, *, fill: bool 
             use_dora=settings.kind == "dora",
         )
     with torch.inference_mode(False), META:
-        tree = DiT(shared.config, ops=frozen_layers, device=META)
+        tree = DiT(shared.config, ops=nn, device=META)
         inject_adapter_in_model(config, tree)
     with torch.inference_mode(False):
+        lighten(tree)
         for name, layer in adapted_layers(tree):
-            speed_up(layer, name)
+            replace_forward(layer, name)
         for name, parameter in adapter_parameters(tree).items() if fill else ():
             module, _, leaf = name.rpartition(".")
             value = _initial_value(name, parameter, seed)

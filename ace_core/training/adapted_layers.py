@@ -1,7 +1,7 @@
 """What peft's adapted linear layers compute, at less cost; dropout that needs no global random numbers.
 
-`speed_up` replaces the forward pass of layers that peft injected, and nothing else: parameters, names and meaning stay
-peft's, and a layer's class still holds peft's own forward to compare with.
+`replace_forward` gives new forward passes to the layers that peft injected, and changes nothing else: parameters, names
+and meaning stay those of peft, and a layer's class still holds the forward of peft to compare with.
 
     LoRA   one operation with the base: adds into its output, keeps the input once and the mask of dropout as bits
     DoRA   norms of W + scale * B @ A from ||W||, W @ A.T and A @ A.T; peft builds B @ A out of an identity matrix
@@ -65,7 +65,7 @@ def seed_dropout(network: nn.Module, seed: str) -> None:
             module.seed = seed
 
 
-def speed_up(layer: Any, name: str) -> None:
+def replace_forward(layer: Any, name: str) -> None:
     """Give a layer of peft the forward pass of this module, and dropout that follows from a seed."""
     dropout = getattr(layer, "lora_dropout", None)
     if dropout is not None and isinstance(dropout[PEFT_ADAPTER], nn.Dropout):

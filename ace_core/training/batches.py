@@ -1,7 +1,7 @@
 """Which clips a step trains on, and what becomes of them: window, noise, level, conditions.
 
-Every epoch shows each clip once, in an order of its own. The batches of all epochs follow one another and are numbered;
-batch n is the same whoever asks, so a resumed run, and each of several processes, finds its own without any state.
+Every epoch shows each clip once, in its own order. The batches of all epochs follow one another and are numbered;
+batch n is the same for every caller, so a resumed run, and each of several processes, finds its own without any state.
 
 Traps:
 - Padding would change a song in this network, so only clips of equal length share a batch; a rest makes a smaller one.
@@ -29,7 +29,7 @@ class Example(NamedTuple):
     Attributes:
         latents, source, noise: [T, 64].
         packed: conditions [L, condition_size], or None for the null condition.
-        level: how noisy the latents shall be, t.
+        level: noise level t of the latents.
     """
 
     latents: Tensor

@@ -1,6 +1,6 @@
 """Everything that decides the numbers of a training run, and the presets by memory.
 
-The defaults and presets are those of the official trainer (its second version): rank, alpha and optimiser by the memory
+The defaults and presets are those of the official trainer (its second version): rank, alpha and optimizer by the memory
 of the card. Here a preset is also a promise: `memory` estimates the run and refuses what would not fit.
 """
 
@@ -106,7 +106,7 @@ def check_settings(settings: TrainingSettings) -> None:
             raise ValueError(f"{name} must be above 0, got {number:g}")
     if settings.optimizer not in get_args(OptimizerName):
         raise ValueError(
-            f"the optimiser must be one of {', '.join(get_args(OptimizerName))}, got {settings.optimizer!r}"
+            f"the optimizer must be one of {', '.join(get_args(OptimizerName))}, got {settings.optimizer!r}"
         )
 
 

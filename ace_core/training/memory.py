@@ -1,6 +1,6 @@
 """What a training run needs of the memory of its device, computed before it starts.
 
-Weights count as they lie; adapters with gradients, optimiser and moving average; activations as what the backward pass
+Weights count as they lie; adapters with gradients, optimizer and moving average; activations as what the backward pass
 keeps: all of every layer, or with recomputation the input of every layer and all of one. Counted by hand from
 `velocity` and `adapted_layers`; a test compares the count with what PyTorch really keeps.
 """
@@ -94,6 +94,6 @@ def check_memory(estimate: MemoryEstimate, limit_bytes: int, limit: str) -> None
     if estimate.total > limit_bytes:
         raise ValueError(
             f"this training needs about {estimate} and {limit} is {limit_bytes / GIB:.1f} GiB. Choose a smaller rank, "
-            "batch size or window (max_seconds), switch recompute on, take the optimiser adafactor or a smaller model; "
+            "batch size or window (max_seconds), switch recompute on, take the optimizer adafactor or a smaller model; "
             "or a larger preset where the device has the memory"
         )

@@ -1,4 +1,4 @@
-"""Optimisers, their learning rates over the steps, and their state as tensors and plain numbers.
+"""Optimizers, their learning rates over the steps, and their state as tensors and plain numbers.
 
 AdamW and Adafactor are PyTorch's. 8-bit AdamW is that of bitsandbytes, Prodigy that of prodigyopt; both are optional.
 The learning rate warms up from a tenth and falls to a hundredth along a cosine, as in the official trainer; Prodigy
@@ -31,7 +31,7 @@ LAST_SHARE = 0.01
 
 
 def default_learning_rate(name: OptimizerName, kind: TrainedKind) -> float:
-    """What the official trainers use for an optimiser and a kind of adapter."""
+    """What the official trainers use for an optimizer and a kind of adapter."""
     if name == "prodigy":
         return 1.0
     if name == "adafactor":
@@ -40,7 +40,7 @@ def default_learning_rate(name: OptimizerName, kind: TrainedKind) -> float:
 
 
 def is_available(name: OptimizerName, device: torch.device) -> bool:
-    """Whether an optimiser's package is here and works on a device."""
+    """Whether an optimizer's package is here and works on a device."""
     if name == "adamw8bit" and device.type != "cuda":
         return False
     return name not in OPTIMIZER_PACKAGES or find_spec(OPTIMIZER_PACKAGES[name]) is not None
@@ -49,7 +49,7 @@ def is_available(name: OptimizerName, device: torch.device) -> bool:
 def make_optimizer(
     name: OptimizerName, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """The optimiser called `name`.
+    """The optimizer called `name`.
 
     Raises:
         ValueError: its package is not installed.
@@ -57,7 +57,7 @@ def make_optimizer(
     package = OPTIMIZER_PACKAGES.get(name)
     if package is not None and find_spec(package) is None:
         raise ValueError(
-            f"the optimiser {name} needs the package {package}, which is not installed: run "
+            f"the optimizer {name} needs the package {package}, which is not installed: run "
             f"'python -m pip install {package}' with the Python of this program, or choose adamw"
         )
     parameters = list(parameters)
@@ -88,7 +88,7 @@ def learning_rate_share(name: OptimizerName, step: int, steps: int, warm_up: int
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors by their place in the optimiser's state, and the rest of it, fit for JSON."""
+    """Tensors by their place in the optimizer's state, and the rest of it, fit for JSON."""
     tensors = {}
     numbers = {}
     for place, value in _leaves(optimizer.state_dict()["state"]):

@@ -1,6 +1,6 @@
 """A training run on disk: one safetensors file that appears whole or not at all.
 
-It holds the adapter, its moving average, the optimiser's state and all losses so far; the numbers that are no tensors
+It holds the adapter, its moving average, the optimizer's state and all losses so far; the numbers that are no tensors
 are JSON in its header. Nothing about random numbers is in it, because they follow from seed and step. The name of the
 file holds the fingerprint of the run, so a run with other settings never goes on from it.
 """
@@ -80,4 +80,4 @@ def load_state(path: Path) -> RunState | None:
             losses = file.get_tensor("losses").tolist()
         return RunState(document["step"], losses, **parts, optimizer_rest=document["optimizer"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot be continued ({error}): delete it to start this training anew") from error
+        raise ValueError(f"{path} cannot be continued ({error}): delete it to start this training over") from error

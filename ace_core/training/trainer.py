@@ -145,7 +145,7 @@ def train(
             weights that would be kept.
 
     Raises:
-        ValueError: the loss is no number any more; the state file is damaged; the optimiser is not installed.
+        ValueError: the loss is no number any more; the state file is damaged; the optimizer is not installed.
     """
     with torch.inference_mode(False):
         tree = build_copy(shared, task.settings.adapter, task.settings.seed)
@@ -171,7 +171,7 @@ def train(
 
 
 class TrainingRun:
-    """A run between two steps: its tree, optimiser, moving average and losses."""
+    """A run between two steps: its tree, optimizer, moving average and losses."""
 
     def __init__(self, tree: DiT, task: TrainingTask, state_file: Path, workers: Workers) -> None:
         settings = task.settings
@@ -292,7 +292,7 @@ class TrainingRun:
 
     def _restore(self, state: RunState) -> None:
         if state.adapter.keys() != self.parameters.keys() or state.average.keys() != self.average.keys():
-            raise ValueError(f"{self.state_file} belongs to another training: delete it to start anew")
+            raise ValueError(f"{self.state_file} belongs to another training: delete it to start over")
         self._set(state.adapter)
         for name, value in state.average.items():
             self.average[name].copy_(value)

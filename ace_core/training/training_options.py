@@ -29,7 +29,7 @@ Recompute = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """A training run as a user asks for it; 0, -1 and "auto" leave a thing to preset, model or optimiser.
+    """A training run as a user asks for it; 0, -1 and "auto" leave a thing to preset, model or optimizer.
 
     Args:
         max_seconds: longer clips are cut to a random window of this length. Others as in `TrainingSettings`.
@@ -81,7 +81,7 @@ def plan_training(
         device_bytes: memory of the device, all of it.
 
     Raises:
-        ValueError: a value outside its domain; samples of another model; an optimiser that is not there; not enough
+        ValueError: a value outside its domain; samples of another model; an optimizer that is not there; not enough
             memory.
     """
     _check_choices(wishes)
@@ -111,7 +111,7 @@ def plan_training(
 
 
 def describe_settings(settings: TrainingSettings) -> str:
-    """One line: adapter, optimiser and what a step sees."""
+    """One line: adapter, optimizer and what a step sees."""
     adapter = settings.adapter
     kind = {"lora": "LoRA", "dora": "DoRA", "lokr": "LoKr"}[adapter.kind]
     recompute = ", recomputing layers" if settings.recompute else ""
@@ -132,7 +132,7 @@ def _settings(
         if not is_available(optimizer, device):
             package = OPTIMIZER_PACKAGES[optimizer]
             raise ValueError(
-                f"the optimiser {optimizer} needs the package {package}"
+                f"the optimizer {optimizer} needs the package {package}"
                 f"{' and an NVIDIA GPU' if optimizer == 'adamw8bit' else ''}: install it with 'python -m pip install "
                 f"{package}' into the Python of this program, or choose adamw"
             )

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..models.dit import DiT, DiTLayer, DiTRun
+from ..models.dit import DiT, DiTRun
 from ..progress import CancelCheck
 from ..runtime import Runtime
 from .batches import Example
@@ -63,21 +62,18 @@ def predict_velocity(
         run: prepared with one time step an item.
     """
     hidden = tree.patches(noisy, context, run.time_embeddings.dtype)
-    for index, layer in enumerate(cast("Sequence[DiTLayer]", tree.layers)):
-        through = partial(_through_layer, layer, run, index, tree.window(index), check)
+    for layer in tree.layers:
+        through = partial(_checked, layer, check)
         if recompute:
-            hidden = checkpoint(through, hidden, use_reentrant=False, preserve_rng_state=False)
+            hidden = checkpoint(through, hidden, run.modulations, run, use_reentrant=False, preserve_rng_state=False)
         else:
-            hidden = through(hidden)
+            hidden = through(hidden, run.modulations, run)
         if hidden.requires_grad:
             hidden.register_hook(lambda _: check())  # type: ignore[no-untyped-call]
     return tree.velocity(hidden, run.time_embeddings, noisy.shape[1])
 
 
-def _through_layer(
-    layer: DiTLayer, run: DiTRun, index: int, window: int | None, check: CancelCheck, hidden: Tensor
-) -> Tensor:
+def _checked(layer: nn.Module, check: CancelCheck, hidden: Tensor, modulations: Tensor, run: DiTRun) -> Tensor:
     check()
-    rows = layer.modulation_rows(run.modulations)
-    hidden = layer.attend_to_self(hidden, rows[:3], run, window)
-    return layer.feed_forward(layer.attend_to_conditions(hidden, run, index), rows[3:])
+    out: Tensor = layer(hidden, modulations, run)
+    return out

@@ -1,4 +1,4 @@
-"""Reference Audio: how a song shall sound, from recordings."""
+"""Reference Audio: the sound of a song, from recordings."""
 
 from __future__ import annotations
 

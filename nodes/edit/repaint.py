@@ -189,7 +189,7 @@ class AceComposerExtend(io.ComfyNode):
                         max=600.0,
                         step=1.0,
                         optional=True,
-                        tooltip="How much of the recording next to the new part the model hears; less is faster. 0: as "
+                        tooltip="How much of the recording next to the new part the model uses; less is faster. 0: as "
                         "much as fits into 600 s with the new part.",
                     )
                 ),
@@ -219,4 +219,4 @@ class AceComposerExtend(io.ComfyNode):
         latents = encode_source(NETWORKS, vae, torch.stack([window.waveform for window in windows]))
         songs = [extend_task(item, window) for item, window in zip(latents, windows, strict=True)]
         start, end = windows[0].start / SAMPLE_RATE, windows[0].end / SAMPLE_RATE
-        return task_output(cls, songs, f"the model hears and renders {start:g}-{end:g} s of it")
+        return task_output(cls, songs, f"the model renders {start:g}-{end:g} s of it")

@@ -1,4 +1,4 @@
-"""Load Song: a song that Save Song wrote, and the way back to the very same song."""
+"""Load Song: a song that Save Song wrote, and what Sample needs to render it again."""
 
 from __future__ import annotations
 

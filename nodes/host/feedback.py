@@ -29,7 +29,7 @@ def check_cancelled() -> None:
 
 
 def unconnected(name: str) -> Any:
-    """What an output gives whose input has nothing on it: an error for whoever uses it, and nothing for others."""
+    """What an output gives whose input has nothing on it: an error where it is used, and nothing elsewhere."""
     return ExecutionBlocker(f"connect {name} to this node's input first: its output has nothing to give")
 
 

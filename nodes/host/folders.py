@@ -113,7 +113,7 @@ def model_files(folder: str) -> list[str]:
     """Relative paths of the files in one of the host's model folders; cached by the host.
 
     The host looks at every folder of its last list and raises for one that was deleted since, so that the node that
-    asked is missing from the page; it then has to list anew.
+    asked is missing from the page; it then has to list again.
     """
     try:
         return folder_paths.get_filename_list(folder)

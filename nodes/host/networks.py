@@ -2,7 +2,7 @@
 
 Traps:
 - The patcher class is looked up at call time: ComfyUI rebinds it when dynamic VRAM starts.
-- One network has one patcher, whoever asks: the registry keeps patchers, not modules. Two patchers over one module
+- One network has one patcher for all users: the registry keeps patchers, not modules. Two patchers over one module
   would each take the other's LoRA weights for the base.
 - On a CPU everything runs in float32 (bfloat16 is many times slower there), and weights are kept in what they run in.
 - The planner runs where the diffusion model runs, not where the host puts text encoders: that may be the CPU although

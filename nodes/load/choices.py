@@ -2,7 +2,7 @@
 
 A choice is "<model folder>/<name>": a weight file of one of the host's folders, or a folder in the official or the
 diffusers layout below `models/ace_step`. Only names are looked at here, because the host asks for the lists several
-times a prompt; what is inside is the checkpoint rooms' business.
+times a prompt; what is inside is left to `ace_core/checkpoints`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Blueprint: what the song shall be."""
+"""Blueprint: the plan of a song, field by field."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_an_extended_file_holds_the_file(client: ComfyUIClient, recording: str, 
     assert np.array_equal(kept, source[:, fade:-fade])
     assert text_of(run, "task").splitlines() == [
         "repaint of 13.75 s, new: 0-1.5 s, 11.5-13.75 s",
-        "the model hears and renders 0-13.75 s of it",
+        "the model renders 0-13.75 s of it",
     ]
 
 

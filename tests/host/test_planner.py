@@ -345,7 +345,7 @@ def test_audio_above_600_s_is_refused(client: ComfyUIClient, tmp_path: Path) -> 
         file.setframerate(8000)
         file.writeframes(b"\x00\x10\x00\xf0" * (8000 * 601 // 2))
     text = refusal(client, listen(("LoadAudio", {"audio": client.upload(path)})))
-    assert "the audio lasts 601.00 s and the model hears 600 s" in text
+    assert "the audio lasts 601.00 s and the model takes 600 s" in text
 
 
 def test_a_text_encoder_is_no_planner(client: ComfyUIClient) -> None:

@@ -114,7 +114,7 @@ def test_every_kind_of_adapter_loads_as_it_was_trained(report: Report, adapter: 
         ("other base", "was made with acestep-v15-xl-sft and the model is acestep-v15-turbo"),
         ("sample", "connect both, or set it to 0"),
         ("style", "a LoKr cannot be saved as a PEFT folder"),
-        ("optimiser", "needs the package bitsandbytes"),
+        ("optimizer", "needs the package bitsandbytes"),
         ("memory", "this training needs about"),
         ("outside", "leads out of"),
         ("diverged", "training has diverged"),

@@ -201,7 +201,7 @@ def refusals() -> dict[str, str]:
         ),
         "sample": lambda: train(model, "refused/x", sample_every=2),
         "style": lambda: train(model, "refused/x", adapter="LoKr", style="PEFT folder"),
-        "optimiser": lambda: train(model, "refused/x", optimizer="adamw8bit"),
+        "optimizer": lambda: train(model, "refused/x", optimizer="adamw8bit"),
         "memory": with_little_memory,
         "outside": lambda: train(model, "../x"),
         "diverged": lambda: train(model, "refused/x", learning_rate=1e30, steps=5),

@@ -95,7 +95,7 @@ def test_the_vae_hears_whole_frames_within_full_scale() -> None:
         (tone(2, 48_000, channels=6), 48_000, "mono or stereo, got 6 channels"),
         (torch.cat((tone(2, 48_000), torch.zeros(1, 2, 96_000))), 48_000, "item 2 of 2 of the audio is silent"),
         (tone(0.99, 8_000), 8_000, "lasts 0.99 s: give 1 s or more"),
-        (tone(600.05, 100), 100, "lasts 600.05 s and the model hears 600 s at most: cut it"),
+        (tone(600.05, 100), 100, "lasts 600.05 s and the model takes 600 s at most: cut it"),
         (tone(2, 48_000), 0, "sample rate must be above 0 Hz, got 0"),
     ],
     ids=["none", "nan", "2-d", "empty", "surround", "silent", "short", "long", "rate"],

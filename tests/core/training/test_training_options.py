@@ -83,7 +83,7 @@ def test_auto_takes_the_largest_preset_for_the_device() -> None:
     ]
 
 
-def test_what_is_left_open_follows_model_and_optimiser(tmp_path: Path, dit: DiT, manifest: Manifest) -> None:
+def test_what_is_left_open_follows_model_and_optimizer(tmp_path: Path, dit: DiT, manifest: Manifest) -> None:
     def chosen(kind: str = "turbo", **wishes: Any) -> TrainingSettings:
         return plan(dit, tmp_path, manifest, kind=kind, rank=4, **wishes).task.settings
 
@@ -116,7 +116,7 @@ def test_a_wish_outside_its_domain_is_named(
         plan(dit, tmp_path, manifest, **wishes)
 
 
-def test_an_optimiser_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_optimizer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ace_core.training.optimizers.find_spec", lambda name: None)
     assert not is_available("prodigy", CPU) and is_available("adafactor", CPU)
     with pytest.raises(ValueError, match="prodigy needs the package prodigyopt, which is not installed"):
