@@ -110,6 +110,11 @@ def with_user_values(blueprint: Blueprint, **values: Any) -> Blueprint:
     return replace(blueprint, **values, planned=blueprint.planned - values.keys())
 
 
+def with_codes(blueprint: Blueprint, codes: Sequence[int]) -> Blueprint:
+    """A copy that follows audio codes, and lasts as long as they do."""
+    return with_user_values(blueprint, audio_codes=codes, duration_seconds=seconds_of_codes(len(codes)))
+
+
 def with_planned_values(blueprint: Blueprint, **values: Any) -> Blueprint:
     """A copy in which the planner wrote these fields; fields that the user wrote keep the user's value.
 

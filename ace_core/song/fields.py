@@ -217,6 +217,11 @@ def normalize_audio_codes(value: object) -> tuple[int, ...] | None:
     return normalized or None
 
 
+def audio_codes_text(codes: Iterable[int]) -> str:
+    """Audio codes as the planner spells them."""
+    return "".join(f"<|audio_code_{code}|>" for code in codes)
+
+
 def seconds_of_codes(count: int) -> float:
     """How long audio codes last, within the lengths of songs."""
     return float(min(max(count / CODE_RATE, MIN_DURATION_SECONDS), MAX_DURATION_SECONDS))

@@ -62,10 +62,10 @@ class SongToEncode(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """The conditions of some songs, and what was encoded."""
+    """The conditions of some songs, and what was encoded, in sentences."""
 
     conditioning: AceConditioning
-    songs: tuple[SongToEncode, ...]
+    notes: tuple[str, ...]
 
 
 def encode_songs(
@@ -109,7 +109,12 @@ def encode_songs(
         for index, song in enumerate(songs)
     )
     settings = tuple(_recorded(song.task, len(references)) for song in songs)
-    return Encoded(AceConditioning(conditions, settings=settings), tuple(songs))
+    notes = [line for song in songs for line in _summary(song)]
+    if references:
+        notes.append(f"with the timbre of {len(references)} reference(s)")
+    if codes_strength < 1 and not any(song.task.codes for song in songs):
+        notes.append("codes_strength does nothing: there are no audio codes in the blueprint")
+    return Encoded(AceConditioning(conditions, settings=settings), tuple(notes))
 
 
 def song_to_encode(tokenizer: TextTokenizer, plan: Blueprint, task: SongTask) -> SongToEncode:
@@ -145,7 +150,7 @@ def encode_prompts(
     return packed
 
 
-def encoded_summary(song: SongToEncode) -> list[str]:
+def _summary(song: SongToEncode) -> list[str]:
     """A song in words: its task or length, the size of its prompts, what was left open; then a note on its length."""
     prompt = song.prompt
     open_fields = ", ".join(fields_left_auto(song.plan)) or "nothing"

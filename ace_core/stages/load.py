@@ -22,6 +22,7 @@ from ..checkpoints.silence import compute_silence, load_silence
 from ..checkpoints.tokenizer import find_planner_tokenizer, find_tokenizer, tokenizer_files
 from ..checkpoints.variants import Variant
 from ..loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
+from ..lora.formats import AdapterFiles, check_fits, inspect_adapter
 from ..models.oobleck import Oobleck
 from ..models.qwen3 import Qwen3
 from ..planner.grammar import build_grammar
@@ -106,6 +107,17 @@ def load_models(
         AceTextEncoder(text_source.path.name, text_encoder, tokenizer, stamp(text_source.files)),
         ace_vae,
     )
+
+
+def inspect_lora(path: Path, model: AceModel) -> tuple[AdapterFiles, tuple[str, ...]]:
+    """Inspect an adapter for a model, with remarks on what of it cannot be used; only headers are read.
+
+    Raises:
+        CheckpointError: no adapter, or one that does not fit.
+    """
+    files = inspect_adapter(path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.network.state_dict().items()}
+    return files, check_fits(files, shapes, repr(model), model.variant)
 
 
 def planner_stamps(path: Path) -> tuple[FileStamp, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from ..dataset.labelling import Described
@@ -17,30 +19,31 @@ from .plan import ANSWER_TOKENS, ready_planner
 from .sources import encode_source
 
 
-def describe_waveform(
+def describer(
     networks: Networks,
     planner: AcePlanner,
     model: AceModel,
     vae: AceVae,
-    waveform: Tensor,
     seed: int,
     parameters: SamplingParameters,
-    *,
     with_lyrics: bool,
-    on_progress: Progress | None,
-) -> Described:
-    """What the planner hears in a waveform [1, 2, N] at 48 kHz."""
-    latents = encode_source(networks, vae, waveform, share_of_progress(on_progress, 0, 2))
-    codes = codes_of_latents(networks, model, latents)
-    (heard,) = describe_codes(
-        ready_planner(networks, planner, songs=1, tokens=len(codes[0]) + ANSWER_TOKENS),
-        codes,
-        [seed],
-        parameters,
-        with_lyrics=with_lyrics,
-        on_progress=share_of_progress(on_progress, 1, 2),
-    )
-    return Described(heard.song, heard.genres or None)
+) -> Callable[[Tensor, Progress | None], Described]:
+    """What describes a waveform [1, 2, N] at 48 kHz by the planner, each with the same seed."""
+
+    def describe(waveform: Tensor, on_progress: Progress | None) -> Described:
+        latents = encode_source(networks, vae, waveform, share_of_progress(on_progress, 0, 2))
+        codes = codes_of_latents(networks, model, latents)
+        (answer,) = describe_codes(
+            ready_planner(networks, planner, songs=1, tokens=len(codes[0]) + ANSWER_TOKENS),
+            codes,
+            [seed],
+            parameters,
+            with_lyrics=with_lyrics,
+            on_progress=share_of_progress(on_progress, 1, 2),
+        )
+        return Described(answer.song, answer.genres or None)
+
+    return describe
 
 
 def sample_encoders(networks: Networks, model: AceModel, text_encoder: AceTextEncoder, vae: AceVae) -> Encoders:

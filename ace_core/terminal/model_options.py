@@ -13,11 +13,11 @@ from ..checkpoints.inspection import inspect_model
 from ..checkpoints.variants import VARIANTS
 from ..loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ..lora.adapters import AppliedAdapter, Strengths
-from ..lora.formats import adapter_key, check_fits, inspect_adapter, load_adapter
+from ..lora.formats import adapter_key, load_adapter
 from ..lora.merging import merged_network
 from ..plain_networks import PlainNetworks, PlainPart, best_device
 from ..runtime import Networks, Precision
-from ..stages.load import inspect_models, load_models, load_planner
+from ..stages.load import inspect_lora, inspect_models, load_models, load_planner
 from .console import Console
 from .models_folder import add_models_option, find_models
 
@@ -95,13 +95,11 @@ def song_planner(networks: Networks, options: argparse.Namespace, console: Conso
 def _with_lora(model: AceModel, choice: str, console: Console) -> AceModel:
     """The model with an adapter, given as FILE or FILE=STRENGTH."""
     path, strength = _lora_choice(choice)
-    files = inspect_adapter(path)
-    network = model.dit.network
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    for remark in check_fits(files, shapes, repr(model), model.variant):
+    files, remarks = inspect_lora(path, model)
+    for remark in remarks:
         console.note(remark)
     applied = AppliedAdapter(path.name, load_adapter(files), Strengths(strength), adapter_key(files).files)
-    merged = PlainPart(merged_network(network, applied), model.dit.dtype)
+    merged = PlainPart(merged_network(model.dit.network, applied), model.dit.dtype)
     return model._replace(dit=merged, adapters=(*model.adapters, applied))
 
 

@@ -21,7 +21,7 @@ from ..song.fields import MAX_BATCH_SIZE
 from ..song_files.encoding import ENCODINGS, Encoding, Sound
 from ..song_files.files import write_song
 from ..stages.decode import decode_songs, finish_songs
-from ..stages.encode import encode_songs, encoded_summary
+from ..stages.encode import encode_songs
 from ..stages.render import new_take, render_songs
 from .console import Console
 from .model_options import add_model_options, networks_of, song_models
@@ -78,9 +78,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     console.stage("encode")
     encoded = encode_songs(networks, model, text_encoder, plans, codes_strength=options.codes_strength)
     take = new_take(encoded.conditioning, sampler, options.seed, options.batch)
-    for line in (*(line for song in encoded.songs for line in encoded_summary(song)), resolved.summary):
-        console.note(line)
-    for line in (*take.notes, *resolved.notes):
+    for line in (*encoded.notes, *take.notes, resolved.summary, *resolved.notes):
         console.note(line)
     console.stage("render")
     rendered = render_songs(networks, model, take, resolved)

@@ -63,19 +63,10 @@ class AceComposerCover(io.ComfyNode):
         cls,
         vae: AceVae,
         audio: Mapping[str, Any] | None,
-        strength: float,
-        noise_strength: float,
-        structure: CoverStructure,
+        **options: Any,
     ) -> io.NodeOutput:
         waveforms = source_audio(audio)
         songs = [
-            cover_task(
-                latents,
-                waveforms.shape[-1],
-                strength=strength,
-                noise_strength=noise_strength,
-                structure=structure,
-            )
-            for latents in encode_source(NETWORKS, vae, waveforms)
+            cover_task(latents, waveforms.shape[-1], **options) for latents in encode_source(NETWORKS, vae, waveforms)
         ]
         return task_output(cls, songs)

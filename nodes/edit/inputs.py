@@ -39,7 +39,15 @@ def track_switches(verb: str, *, on: Sequence[str] = ()) -> list[Any]:
 
 
 def chosen_tracks(switches: Mapping[str, bool]) -> tuple[str, ...]:
-    return tuple(track for track in TRACK_CHOICES if switches[track])
+    """The tracks that are switched on.
+
+    Raises:
+        ValueError: none is.
+    """
+    chosen = tuple(track for track in TRACK_CHOICES if switches[track])
+    if not chosen:
+        raise ValueError("every track is switched off: switch on those you want")
+    return chosen
 
 
 def source_audio(audio: Mapping[str, Any] | None, *, max_seconds: float = MAX_DURATION_SECONDS) -> Tensor:

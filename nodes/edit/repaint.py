@@ -203,19 +203,9 @@ class AceComposerExtend(io.ComfyNode):
         cls,
         vae: AceVae,
         audio: Mapping[str, Any] | None,
-        before_seconds: float,
-        after_seconds: float,
-        context_seconds: float = 0.0,
+        **seconds: float,
     ) -> io.NodeOutput:
-        windows = [
-            extend_window(
-                waveform,
-                before_seconds=before_seconds,
-                after_seconds=after_seconds,
-                context_seconds=context_seconds,
-            )
-            for waveform in source_audio(audio, max_seconds=math.inf)
-        ]
+        windows = [extend_window(waveform, **seconds) for waveform in source_audio(audio, max_seconds=math.inf)]
         latents = encode_source(NETWORKS, vae, torch.stack([window.waveform for window in windows]))
         songs = [extend_task(item, window) for item, window in zip(latents, windows, strict=True)]
         start, end = windows[0].start / SAMPLE_RATE, windows[0].end / SAMPLE_RATE

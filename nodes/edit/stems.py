@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from comfy_api.v0_0_2 import io
@@ -80,11 +80,13 @@ class AceComposerMix(io.ComfyNode):
         stems = [_stem(inputs[f"audio_{number}"]) for number in numbers]
         channels = [Channel(*(inputs[f"{name}_{number}"] for name in ("gain_db", "pan", "mute"))) for number in numbers]
         mixed, lowered = lowered_to_full_scale(mix(stems, channels))
-        text = "\n".join(
-            f"item {item}: lowered by {decibels:.1f} dB to full scale" if decibels else f"item {item}: level kept"
-            for item, decibels in enumerate(lowered, 1)
-        )
-        return shown(cls, text, {"waveform": mixed, "sample_rate": SAMPLE_RATE})
+        return shown(cls, "\n".join(_levels(lowered)), {"waveform": mixed, "sample_rate": SAMPLE_RATE})
+
+
+def _levels(lowered: Sequence[float]) -> Iterator[str]:
+    """What was done to the level of each item."""
+    for item, decibels in enumerate(lowered, 1):
+        yield f"item {item}: lowered by {decibels:.1f} dB to full scale" if decibels else f"item {item}: level kept"
 
 
 def _channel_inputs(number: int) -> list[Any]:

@@ -45,8 +45,6 @@ class AceComposerExtract(io.ComfyNode):
     @classmethod
     def execute(cls, vae: AceVae, audio: Mapping[str, Any] | None, **tracks: bool) -> io.NodeOutput:
         chosen = chosen_tracks(tracks)
-        if not chosen:
-            raise ValueError("choose the tracks to extract: every track is switched off")
         waveforms = source_audio(audio)
         songs = [
             track_task("extract", latents, waveforms.shape[-1], (track,))
@@ -152,8 +150,6 @@ class AceComposerVocalToBacking(io.ComfyNode):
 def _completed(
     node: type[io.ComfyNode], vae: AceVae, audio: Mapping[str, Any] | None, tracks: Sequence[str]
 ) -> io.NodeOutput:
-    if not tracks:
-        raise ValueError("choose the tracks to add: every track is switched off")
     waveforms = source_audio(audio)
     sources = encode_source(NETWORKS, vae, waveforms)
     return task_output(node, [track_task("complete", source, waveforms.shape[-1], tracks) for source in sources])

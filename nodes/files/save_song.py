@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from ...ace_core.checks import check_choice, spread
 from ...ace_core.listening.song_scores import SongScores
 from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ...ace_core.progress import share_of_progress
-from ...ace_core.song_files.encoding import ENCODINGS, Sound
+from ...ace_core.song_files.encoding import ENCODINGS, Encoding, Sound
 from ...ace_core.song_files.files import write_song
 from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import sources_left_out
@@ -105,43 +105,51 @@ class AceComposerSaveSong(io.ComfyNode):
         if audio is None:
             raise ValueError("there is no audio: the node before gives a video without sound or a file without one")
         waveforms = _without_padding(audio, latent)
-        items = len(waveforms)
-        blueprints = spread(blueprint, items, "blueprints")
-        records, notes = _records(latent, items)
-        texts = _one_each(lrc.split(SONG_SEPARATOR), items, "timed lyrics") if lrc.strip() else [""] * items
-        judged = _one_each(scores.songs, items, "scores") if scores else [None] * items
-        hashes: dict[str, str] = {}
-        if hash_models:
-            hashes, hash_notes = model_hashes(model, text_encoder, vae, planner)
-            notes += hash_notes
-        workflow, prompt = results.graph_to_save(cls.hidden)
-        update = feedback.progress()
-        lines, saved = [], []
-        for item, waveform in enumerate(waveforms):
-            record = replace(
-                records[item],
-                blueprint=blueprints[item],
-                models=hashes,
-                scores=_flat(judged[item]),
-                lrc=texts[item].strip(),
-            )
-            ((path, result),) = results.new_output_files(filename_prefix, f".{ENCODINGS[encoding].container}")
-            song_notes = write_song(
-                path,
-                Sound(waveform, audio["sample_rate"]),
-                ENCODINGS[encoding],
-                record,
-                title=title,
-                workflow=workflow,
-                prompt=prompt,
-                on_progress=share_of_progress(update, item, items),
-            )
-            left_out = sources_left_out(record)
-            saved.append(result)
-            lines.append("/".join(part for part in ("output", result["subfolder"], result["filename"]) if part))
-            lines += [*song_notes, *([left_out] if left_out else [])]
-        text = "\n".join((*lines, *notes))
-        return shown(cls, text, audio=saved)
+        count = len(waveforms)
+        hashes, hash_notes = model_hashes(model, text_encoder, vae, planner) if hash_models else ({}, [])
+        records, notes = _records(latent, count)
+        facts = zip(
+            records,
+            spread(blueprint, len(waveforms), "blueprints"),
+            _one_each(scores.songs, len(waveforms), "scores") if scores else [None] * len(waveforms),
+            _one_each(lrc.split(SONG_SEPARATOR), len(waveforms), "timed lyrics")
+            if lrc.strip()
+            else [""] * len(waveforms),
+            strict=True,
+        )
+        songs = [
+            replace(record, blueprint=plan, models=hashes, scores=_flat(judged), lrc=text.strip())
+            for record, plan, judged, text in facts
+        ]
+        sounds = [Sound(waveform, audio["sample_rate"]) for waveform in waveforms]
+        files, lines = _write(
+            sounds, songs, filename_prefix, ENCODINGS[encoding], title, results.graph_to_save(cls.hidden)
+        )
+        return shown(cls, "\n".join((*lines, *notes, *hash_notes)), audio=files)
+
+
+def _write(
+    sounds: Sequence[Sound],
+    songs: Sequence[SongRecord],
+    prefix: str,
+    encoding: Encoding,
+    title: str,
+    graph: tuple[object, object],
+) -> tuple[list[dict[str, str]], list[str]]:
+    """Write each song; returns the files as the page wants them, and what to say about each."""
+    workflow, prompt = graph
+    update = feedback.progress()
+    files, lines = [], []
+    for item, (sound, song) in enumerate(zip(sounds, songs, strict=True)):
+        ((path, file),) = results.new_output_files(prefix, f".{encoding.container}")
+        share = share_of_progress(update, item, len(songs))
+        notes = write_song(
+            path, sound, encoding, song, title=title, workflow=workflow, prompt=prompt, on_progress=share
+        )
+        files.append(file)
+        lines.append("/".join(part for part in ("output", file["subfolder"], file["filename"]) if part))
+        lines += filter(None, (*notes, sources_left_out(song)))
+    return files, lines
 
 
 def _without_padding(audio: Mapping[str, Any], latent: dict[str, Any] | None) -> list[Tensor]:

@@ -14,16 +14,15 @@ from ...ace_core.checkpoints.registry import stamp
 from ...ace_core.checks import check_choice
 from ...ace_core.loaded import AceModel
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
-from ...ace_core.lora.extraction import extract_lora
+from ...ace_core.lora.extraction import Extraction, extract_lora
 from ...ace_core.lora.formats import (
     PEFT_WEIGHTS,
     adapter_files,
     adapter_key,
-    check_fits,
     describe_adapter,
-    inspect_adapter,
 )
 from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
+from ...ace_core.stages.load import inspect_lora
 from .. import compat
 from ..host import adapters, feedback, folders, networks
 from ..host.networks import NETWORKS
@@ -105,9 +104,7 @@ class AceComposerLoadLora(io.ComfyNode):
         cls, model: AceModel, lora: str, strength: float, strength_self: float = 1.0, strength_cross: float = 1.0
     ) -> io.NodeOutput:
         check_offered("lora", lora, lora_options())
-        files = inspect_adapter(folders.model_path(FOLDER, lora))
-        shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.network.state_dict().items()}
-        remarks = check_fits(files, shapes, repr(model), model.variant)
+        files, remarks = inspect_lora(folders.model_path(FOLDER, lora), model)
         applied = AppliedAdapter(
             PurePosixPath(lora.replace("\\", "/")).name,
             adapters.adapter_weights(files, model.dit),
@@ -191,26 +188,17 @@ class AceComposerSaveLora(io.ComfyNode):
         device = NETWORKS.device_of(model.dit)
         networks.make_room(device, WORKING_BYTES)
         extraction = extract_lora(_differences(model, base, device), rank)
-        source = f"{model!r} without {base!r}" if base is not None else " + ".join(map(repr, model.adapters))
         start = model if base is None else base
         saved = save_adapter(
             root / new_name,
             extraction.adapters,
             STYLES[style],
             base_model=base_model_name(start.size, start.variant),
-            metadata={"source": source, "kept_share": f"{extraction.kept_share:.6f}"},
+            metadata={"source": _source(model, base), "kept_share": f"{extraction.kept_share:.6f}"},
             dtype=getattr(torch, precision),
         )
-        place = saved.parent if STYLES[style] == "peft" else saved
-        summary = "\n".join(
-            (
-                f"{FOLDER}/{place.relative_to(root).as_posix()}",
-                f"rank {extraction.rank}, {len(extraction.adapters)} weights, "
-                f"{100 * extraction.kept_share:.1f} % of the difference (sum of squares)",
-                *_left_out(model, base),
-            )
-        )
-        return shown(cls, summary)
+        place = (saved.parent if STYLES[style] == "peft" else saved).relative_to(root).as_posix()
+        return shown(cls, "\n".join((f"{FOLDER}/{place}", _size(extraction), *_left_out(model, base))))
 
 
 def lora_options() -> list[str]:
@@ -268,6 +256,16 @@ def _differences(model: AceModel, base: AceModel | None, device: torch.device) -
             change -= joined_change(name, start, base.adapters)
         yield name, change
         update(done, len(names))
+
+
+def _source(model: AceModel, base: AceModel | None) -> str:
+    """What was saved, for the file's header."""
+    return " + ".join(map(repr, model.adapters)) if base is None else f"{model!r} without {base!r}"
+
+
+def _size(extraction: Extraction) -> str:
+    share = f"{100 * extraction.kept_share:.1f} % of the difference (sum of squares)"
+    return f"rank {extraction.rank}, {len(extraction.adapters)} weights, {share}"
 
 
 def _left_out(model: AceModel, base: AceModel | None) -> Iterator[str]:

@@ -89,13 +89,17 @@ class AceComposerLoadModels(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("variant", variant, VARIANT_CHOICES)
         check_choice("precision", precision, get_args(Precision))
-        choices.check_offered("model", model, choices.model_options())
-        choices.check_offered("text_encoder", text_encoder, choices.text_encoder_options())
-        choices.check_offered("vae", vae, choices.vae_options())
+        _check_offered(model, text_encoder, vae)
         sources = chosen_sources(model, text_encoder, vae)
         loaded = load_models(NETWORKS, sources, variant=None if variant == "auto" else variant, precision=precision)
         dtype = str(loaded[0].dtype).removeprefix("torch.")
         return shown(cls, f"{loaded[0]!r}, {dtype}", *loaded)
+
+
+def _check_offered(model: str, text_encoder: str, vae: str) -> None:
+    choices.check_offered("model", model, choices.model_options())
+    choices.check_offered("text_encoder", text_encoder, choices.text_encoder_options())
+    choices.check_offered("vae", vae, choices.vae_options())
 
 
 def chosen_sources(model: str, text_encoder: str, vae: str) -> ModelSources:

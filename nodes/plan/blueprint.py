@@ -103,23 +103,8 @@ class AceComposerBlueprint(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        caption: str,
-        lyrics: str,
-        instrumental: bool,
-        language: str,
-        bpm: int,
-        key: str,
-        time_signature: str,
-        duration_seconds: float,
+        cls, lyrics: str, instrumental: bool, bpm: int, duration_seconds: float, **fields: str
     ) -> io.NodeOutput:
-        blueprint = Blueprint(
-            caption=caption,
-            lyrics=INSTRUMENTAL_LYRICS if instrumental else lyrics,
-            language=language,
-            bpm=bpm or None,
-            key=key,
-            time_signature=time_signature,
-            duration_seconds=duration_seconds or None,
-        )
+        words = INSTRUMENTAL_LYRICS if instrumental else lyrics
+        blueprint = Blueprint(lyrics=words, bpm=bpm or None, duration_seconds=duration_seconds or None, **fields)
         return io.NodeOutput((blueprint,))

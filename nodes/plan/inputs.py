@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 from comfy_api.v0_0_2 import io
@@ -94,6 +95,12 @@ def sampling_inputs(defaults: SamplingParameters) -> list[Any]:
             )
         ),
     ]
+
+
+def chosen_parameters(defaults: SamplingParameters, options: dict[str, Any]) -> SamplingParameters:
+    """What `sampling_inputs` gave, taken out of the options of a node."""
+    names = [field.name for field in fields(SamplingParameters) if field.name in options]
+    return replace(defaults, **{name: options.pop(name) for name in names})
 
 
 def seeds_for(blueprints: tuple[Blueprint, ...], seed: int, batch_size: int) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from comfy_api.v0_0_2 import io
@@ -14,7 +13,7 @@ from .. import compat
 from ..host.networks import NETWORKS
 from ..node import CATEGORY
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlannerWire
-from .inputs import batch_size_input, planned_output, sampling_inputs, seed_input, seeds_for
+from .inputs import batch_size_input, chosen_parameters, planned_output, sampling_inputs, seed_input, seeds_for
 
 
 class AceComposerPlan(io.ComfyNode):
@@ -124,29 +123,8 @@ class AceComposerPlan(io.ComfyNode):
         blueprint: AceBlueprint,
         seed: int,
         batch_size: int,
-        write_codes: bool,
-        rewrite_caption: bool,
-        detect_language: bool = True,
-        share_plan: bool = False,
-        guidance: float = CODES_GUIDANCE_SCALE,
-        negative_prompt: str = "",
-        natural_ending: bool = False,
-        legacy_prompts: bool = False,
-        **sampling: Any,
+        **options: Any,
     ) -> io.NodeOutput:
-        planned = plan_songs(
-            NETWORKS,
-            planner,
-            blueprint,
-            seeds_for(blueprint, seed, batch_size),
-            replace(CODES_PARAMETERS, **sampling),
-            write_codes=write_codes,
-            rewrite_caption=rewrite_caption,
-            detect_language=detect_language,
-            share_plan=share_plan,
-            guidance=guidance,
-            negative_prompt=negative_prompt,
-            natural_ending=natural_ending,
-            legacy_prompts=legacy_prompts,
-        )
-        return planned_output(cls, planned)
+        parameters = chosen_parameters(CODES_PARAMETERS, options)
+        seeds = seeds_for(blueprint, seed, batch_size)
+        return planned_output(cls, plan_songs(NETWORKS, planner, blueprint, seeds, parameters, **options))

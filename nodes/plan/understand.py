@@ -13,8 +13,8 @@ from ...ace_core.checks import spread
 from ...ace_core.loaded import AceModel, AcePlanner, AceVae
 from ...ace_core.planner.understanding import UNDERSTAND_PARAMETERS
 from ...ace_core.sampling.noise import item_seeds
-from ...ace_core.song.blueprint import Blueprint, with_user_values
-from ...ace_core.song.fields import seconds_of_codes
+from ...ace_core.song.blueprint import Blueprint, with_codes
+from ...ace_core.song.fields import audio_codes_text
 from ...ace_core.stages.codes import codes_of_waveforms, require_audio_tokenizer
 from ...ace_core.stages.plan import understand_waveforms
 from .. import compat
@@ -57,12 +57,9 @@ class AceComposerAudioToCodes(io.ComfyNode):
     ) -> io.NodeOutput:
         require_audio_tokenizer(model)
         codes = codes_of_waveforms(NETWORKS, model, vae, source_audio(audio))
-        songs = blueprint or (Blueprint(),)
-        results = tuple(
-            with_user_values(song, audio_codes=item, duration_seconds=seconds_of_codes(len(item)))
-            for song, item in zip(spread(songs, len(codes), "blueprints"), codes, strict=True)
-        )
-        text = "\n".join("".join(f"<|audio_code_{code}|>" for code in item) for item in codes)
+        songs = spread(blueprint or (Blueprint(),), len(codes), "blueprints")
+        results = tuple(with_codes(song, item) for song, item in zip(songs, codes, strict=True))
+        text = "\n".join(map(audio_codes_text, codes))
         summary = "\n".join(f"{len(item)} codes, {len(item) / CODE_RATE:g} s" for item in codes)
         return shown(cls, summary, results, text)
 
@@ -110,14 +107,8 @@ class AceComposerUnderstand(io.ComfyNode):
     ) -> io.NodeOutput:
         require_audio_tokenizer(model)
         waveforms = source_audio(audio)
+        seeds, parameters = item_seeds(seed, len(waveforms)), replace(UNDERSTAND_PARAMETERS, **sampling)
         described = understand_waveforms(
-            NETWORKS,
-            planner,
-            model,
-            vae,
-            waveforms,
-            item_seeds(seed, len(waveforms)),
-            replace(UNDERSTAND_PARAMETERS, **sampling),
-            keep_codes=keep_codes,
+            NETWORKS, planner, model, vae, waveforms, seeds, parameters, keep_codes=keep_codes
         )
         return planned_output(cls, described)

@@ -71,15 +71,9 @@ class AceComposerWriteSong(io.ComfyNode):
     ) -> io.NodeOutput:
         if blueprint is not None and len(blueprint) > 1:
             raise ValueError(f"connect one blueprint with what is decided, got {len(blueprint)}")
-        planned = write_songs(
-            NETWORKS,
-            planner,
-            idea,
-            seeds_for((), seed, batch_size),
-            replace(WRITE_PARAMETERS, **sampling),
-            instrumental=instrumental,
-            decided=None if blueprint is None else blueprint[0],
-        )
+        decided = None if blueprint is None else blueprint[0]
+        parameters, seeds = replace(WRITE_PARAMETERS, **sampling), seeds_for((), seed, batch_size)
+        planned = write_songs(NETWORKS, planner, idea, seeds, parameters, instrumental=instrumental, decided=decided)
         return planned_output(cls, planned)
 
 

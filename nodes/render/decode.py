@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 from ...ace_core.audio.waveform import SAMPLE_RATE
 from ...ace_core.loaded import AceVae
 from ...ace_core.stages.decode import decode_songs, finish_songs, splices_of
-from ...ace_core.tasks.song_task import task_summary
+from ...ace_core.tasks.song_task import SongTask, task_summary
 from .. import compat
 from ..host.networks import NETWORKS
 from ..node import CATEGORY, shown
@@ -72,9 +72,10 @@ class AceComposerDecode(io.ComfyNode):
         waveforms = decode_songs(NETWORKS, vae, songs, counts, tile_seconds=tile_seconds)
         waveforms = finish_songs(waveforms, counts, splices=splices, normalize=normalize)
         audio = {"waveform": waveforms, "sample_rate": SAMPLE_RATE}
-        if task is None:
-            return io.NodeOutput(audio)
-        song = task.songs[0]
-        spliced = f"{task_summary(song)}: the rest is the recording, at its own level"
-        unused = f"{song.name} keeps nothing of its source as it is: the task changes nothing here"
-        return shown(cls, spliced if splices else unused, audio)
+        return io.NodeOutput(audio) if task is None else shown(cls, _use_of_task(task.songs[0], bool(splices)), audio)
+
+
+def _use_of_task(song: SongTask, spliced: bool) -> str:
+    if spliced:
+        return f"{task_summary(song)}: the rest is the recording, at its own level"
+    return f"{song.name} keeps nothing of its source as it is: the task changes nothing here"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.loaded import AceModel, AceTextEncoder
-from ...ace_core.stages.encode import encode_songs, encoded_summary
+from ...ace_core.stages.encode import encode_songs
 from .. import compat
 from ..host.networks import NETWORKS
 from ..node import CATEGORY, shown
@@ -78,19 +78,13 @@ class AceComposerEncode(io.ComfyNode):
         task: AceTask | None = None,
         timbre: AceTimbre | None = None,
     ) -> io.NodeOutput:
-        references = timbre.references if timbre else ()
         encoded = encode_songs(
             NETWORKS,
             model,
             text_encoder,
             blueprint,
             tasks=task.songs if task else (),
-            references=references,
+            references=timbre.references if timbre else (),
             codes_strength=codes_strength,
         )
-        lines = [line for song in encoded.songs for line in encoded_summary(song)]
-        if references:
-            lines.append(f"with the timbre of {len(references)} reference(s)")
-        if codes_strength < 1 and not any(song.task.codes for song in encoded.songs):
-            lines.append("codes_strength does nothing: there are no audio codes in the blueprint")
-        return shown(cls, "\n".join(lines), encoded.conditioning)
+        return shown(cls, "\n".join(encoded.notes), encoded.conditioning)

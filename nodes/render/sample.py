@@ -180,10 +180,11 @@ class AceComposerSample(io.ComfyNode):
         replay: AceRecord | None = None,
         **options: Any,
     ) -> io.NodeOutput:
-        if replay is None:
-            take = new_take(conditioning, SamplerOptions(**options), _seed_list(seeds) or seed, batch_size)
-        else:
-            take = replayed_take(replay, conditioning, batch_size)
+        take = (
+            new_take(conditioning, SamplerOptions(**options), _seed_list(seeds) or seed, batch_size)
+            if replay is None
+            else replayed_take(replay, conditioning, batch_size)
+        )
         resolved = resolve(take.options, model.variant, has_start_latents=latent is not None)
         summary = "\n".join((*take.notes, resolved.summary, *resolved.notes))
         feedback.show_text(cls.hidden.unique_id, summary)

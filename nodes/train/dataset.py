@@ -9,29 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from comfy_api.v0_0_2 import io
-from torch import Tensor
 
 from ...ace_core.checkpoints.registry import stamp
 from ...ace_core.checks import check_choice
 from ...ace_core.dataset.dataset import TAG_POSITIONS, Dataset, Skipped, TagPosition, remarks
-from ...ace_core.dataset.facts import read_text
-from ...ace_core.dataset.labelling import Described, label_dataset, with_labels
-from ...ace_core.dataset.official_json import MAX_DATASET_BYTES, dataset_json, parse_json, read_samples
+from ...ace_core.dataset.label_file import open_label_file
+from ...ace_core.dataset.labelling import label_dataset
 from ...ace_core.dataset.preprocessing import preprocess
 from ...ace_core.dataset.recordings import MAX_CLIP_SECONDS
 from ...ace_core.dataset.scanning import folder_stamp, scan_folder
-from ...ace_core.files import write_whole
 from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ...ace_core.lora.saving import base_model_name
 from ...ace_core.planner.understanding import UNDERSTAND_PARAMETERS
-from ...ace_core.progress import Progress
 from ...ace_core.stages.codes import require_audio_tokenizer
-from ...ace_core.stages.prepare import describe_waveform, sample_encoders
+from ...ace_core.stages.prepare import describer, sample_encoders
 from .. import compat
 from ..host import feedback, folders
 from ..host.networks import NETWORKS
@@ -219,38 +213,22 @@ class AceComposerLabelDataset(io.ComfyNode):
     ) -> io.NodeOutput:
         require_audio_tokenizer(model)
         path = folders.output_folder(folders.DATASETS_FOLDER) / f"{dataset.name}.json"
-        dataset, created_at, notes = _with_earlier(dataset, path)
-        parameters = replace(UNDERSTAND_PARAMETERS, **sampling)
-
-        def describe(waveform: Tensor, on_progress: Progress | None) -> Described:
-            return describe_waveform(
-                NETWORKS,
-                planner,
-                model,
-                vae,
-                waveform,
-                seed,
-                parameters,
-                with_lyrics=write_lyrics,
-                on_progress=on_progress,
-            )
-
-        def save(labelled: Dataset) -> None:
-            text = dataset_json(labelled, created_at)
-            write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
-
-        result = label_dataset(
-            dataset, describe, save, overwrite=overwrite, write_lyrics=write_lyrics, on_progress=feedback.progress()
+        file, dataset, notes = open_label_file(path, dataset)
+        describe = describer(
+            NETWORKS, planner, model, vae, seed, replace(UNDERSTAND_PARAMETERS, **sampling), write_lyrics
         )
-        save(result.dataset)
+        result = label_dataset(
+            dataset,
+            describe,
+            file.save,
+            overwrite=overwrite,
+            write_lyrics=write_lyrics,
+            on_progress=feedback.progress(),
+        )
+        file.save(result.dataset)
         place = f"output/{folders.DATASETS_FOLDER}/{path.name}"
-        lines = [
-            place,
-            f"listened to {result.described} of {len(dataset.clips)} songs",
-            _known(result.dataset),
-            *_skipped_lines(result.skipped),
-            *notes,
-        ]
+        listened = f"listened to {result.described} of {len(dataset.clips)} songs"
+        lines = [place, listened, _known(result.dataset), *_skipped_lines(result.skipped), *notes]
         return shown(cls, _first_lines(lines), result.dataset, place)
 
 
@@ -297,24 +275,6 @@ class AceComposerPreprocess(io.ComfyNode):
             *remarks(dataset),
         ]
         return shown(cls, _first_lines(lines), data)
-
-
-def _with_earlier(dataset: Dataset, path: Path) -> tuple[Dataset, str, list[str]]:
-    """The dataset with the labels that are in the file, when that was begun, and remarks."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    if not path.exists():
-        return dataset, now, []
-    try:
-        document: Any = parse_json(read_text(path, MAX_DATASET_BYTES))
-        dataset, notes = with_labels(dataset, read_samples(document))
-    except ValueError as error:
-        raise ValueError(
-            f"output/{folders.DATASETS_FOLDER}/{path.name} {error}; mend it, delete it, or "
-            "give the dataset another name"
-        ) from error
-    metadata = document.get("metadata")
-    created_at = metadata.get("created_at") if isinstance(metadata, dict) else None
-    return dataset, created_at if isinstance(created_at, str) else now, notes
 
 
 def _known(dataset: Dataset) -> str:

@@ -45,7 +45,7 @@ ENGINE_ARROWS: Mapping[str, Collection[str]] = {
     "loaded": ("checkpoints", "lora", "models", "planner", "runtime"),
     "plain_networks": ("checkpoints", "planner", "progress", "runtime"),
     "stages": (
-        *("audio", "checkpoints", "checks", "dataset", "listening", "loaded", "models", "planner", "progress"),
+        *("audio", "checkpoints", "checks", "dataset", "listening", "loaded", "lora", "models", "planner", "progress"),
         *("render", "runtime", "sampling", "song", "song_files", "tasks"),
     ),
     "terminal": (

@@ -20,7 +20,7 @@ from ace_core.render.conditions import SongConditions, SongPrompt, song_conditio
 from ace_core.render.prompts import caption_prompt
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.regions import Region
-from ace_core.stages.encode import encode_songs, encoded_summary
+from ace_core.stages.encode import encode_songs
 from ace_core.stages.sources import source_waveforms, whole_frames
 from ace_core.tasks import extend as extending
 from ace_core.tasks.cover import cover_task
@@ -436,8 +436,7 @@ def test_without_the_source_it_is_the_prompt_of_text_to_music(turbo: Engine) -> 
 def test_the_source_decides_the_length_and_says_so(turbo: Engine) -> None:
     def lines(plan: Blueprint) -> list[str]:
         task = cover_task(LATENTS, 11 * SAMPLE_RATE, structure="latents")
-        (song,) = encode_songs(turbo.networks, turbo.model, turbo.text_encoder, [plan], tasks=[task]).songs
-        return encoded_summary(song)
+        return [*encode_songs(turbo.networks, turbo.model, turbo.text_encoder, [plan], tasks=[task]).notes]
 
     assert lines(SONG)[1:] == ["the source decides the length, 11 s, not the blueprint's 12 s"]
     for plan in (Blueprint(caption="x"), Blueprint(caption="x", duration_seconds=11.05)):

@@ -298,7 +298,14 @@ def test_wrong_arguments_are_status_2(arguments: Sequence[str], capsys: pytest.C
 def test_ctrl_c_ends_a_render_without_a_file(models: Path, tmp_path: Path) -> None:
     options = ["--caption", "long", "--duration", "600", "--steps", "200", "--custom-timesteps", ""]
     command = [sys.executable, "-m", "ace_core", "render", *options, "--models", models, "--out", tmp_path / "song.wav"]
-    program = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ)
+    program = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     assert program.stderr is not None
     for line in program.stderr:
         if "steps, shift" in line:  # rendering begins
