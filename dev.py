@@ -62,7 +62,7 @@ PYTEST = ("-m", "pytest")
 NOT_NEWER = " and not newer_host"  # left out where the host is a newer one
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {  # step -> commands of the virtual environment's Python
     "lint": (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", ".")),
-    "types": (("-m", "mypy"),),
+    "types": (("-m", "mypy"), ("automation/node_types.py",)),
     "unit": ((*PYTEST, "-n", "2", "--dist", "worksteal", "-m", "not host and not browser and not gpu"),),
     "host": ((*PYTEST, "-m", f"host and not gpu{NOT_NEWER}"),),
     "browser": ((*PYTEST, "-m", f"browser{NOT_NEWER}"),),

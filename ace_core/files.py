@@ -9,7 +9,7 @@ from pathlib import Path
 UNFINISHED = ".unfinished"
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file that then takes the place of `path`; what an interrupted `write` left is removed.
 
     Args:
@@ -23,3 +23,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """`write_atomically` for text, as UTF-8."""
+    write_atomically(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))

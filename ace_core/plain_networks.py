@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar, cast
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import torch
 from torch import nn
 

@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-import torchaudio.functional  # type: ignore[import-untyped]
+import torchaudio.functional
 from torch import Tensor
 from torch.nn import functional as F
 

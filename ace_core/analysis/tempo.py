@@ -15,7 +15,7 @@ import math
 from typing import NamedTuple
 
 import torch
-import torchaudio.functional  # type: ignore[import-untyped]
+import torchaudio.functional
 from torch import Tensor
 from torch.nn import functional as F
 

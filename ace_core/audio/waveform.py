@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 import torch
-import torchaudio.functional  # type: ignore[import-untyped]
+import torchaudio.functional
 
 SAMPLE_RATE = 48_000
 SAMPLES_PER_FRAME = 1_920  # product of the VAE's strides 2, 4, 4, 6, 10

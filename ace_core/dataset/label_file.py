@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..files import write_whole
+from ..files import write_text_atomically
 from .dataset import Dataset
 from .facts import read_text
 from .labelling import with_labels
@@ -22,7 +22,7 @@ class LabelFile(NamedTuple):
     def save(self, dataset: Dataset) -> None:
         """Write the labels of a dataset, all of them or nothing."""
         text = dataset_json(dataset, self.created_at)
-        write_whole(self.path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+        write_text_atomically(self.path, text)
 
 
 def open_label_file(path: Path, dataset: Dataset) -> tuple[LabelFile, Dataset, list[str]]:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..audio.waveform import LATENT_CHANNELS
-from ..files import write_whole
+from ..files import write_atomically, write_text_atomically
 from ..json_files import JsonFormat, read_document
 
 MANIFEST = "manifest.json"
@@ -76,7 +76,7 @@ class Manifest:
 def write_sample(path: Path, sample: TrainingSample) -> None:
     """Write a sample, all of it or nothing."""
     tensors = {name: getattr(sample, name).to("cpu", torch.float32).contiguous() for name in _TENSORS}
-    write_whole(path, lambda unfinished: save_file(tensors, unfinished))
+    write_atomically(path, lambda unfinished: save_file(tensors, unfinished))
 
 
 def read_sample(path: Path) -> TrainingSample:
@@ -101,7 +101,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, all of it or nothing."""
     document = {**MANIFEST_FORMAT.head(), **asdict(manifest)}
     text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-    write_whole(folder / MANIFEST, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+    write_text_atomically(folder / MANIFEST, text)
 
 
 def read_manifest(folder: Path) -> Manifest:

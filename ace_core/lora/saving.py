@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..checkpoints.inspection import Size
 from ..checkpoints.variants import Variant
-from ..files import write_whole
+from ..files import write_atomically, write_text_atomically
 from .adapters import Adapter
 from .formats import PEFT_CONFIG, PEFT_WEIGHTS
 
@@ -73,10 +73,10 @@ def save_adapter(
     if style == "peft":
         tensors = peft_tensors(adapters, dtype)
         config = json.dumps(peft_config(adapters, base_model), indent=2) + "\n"
-        write_whole(file.with_name(PEFT_CONFIG), lambda unfinished: unfinished.write_text(config, encoding="utf-8"))
+        write_text_atomically(file.with_name(PEFT_CONFIG), config)
     else:
         tensors = comfyui_tensors(adapters, dtype)
-    write_whole(file, lambda unfinished: save_file(tensors, unfinished, metadata=header))
+    write_atomically(file, lambda unfinished: save_file(tensors, unfinished, metadata=header))
     return file
 
 

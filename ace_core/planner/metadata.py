@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from ..song.blueprint import Blueprint
 from ..song.fields import PLAN_FIELDS

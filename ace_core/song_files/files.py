@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from ..files import write_whole
+from ..files import write_atomically
 from ..progress import Progress
 from .encoding import Encoding, Sound, encode, read_comments
 from .id3 import id3_tag
@@ -66,7 +66,7 @@ def write_song(
         notes.append(
             "ComfyUI's page does not read WAV: the workflow is in the file, but dropping it there opens nothing"
         )
-    write_whole(path, lambda unfinished: unfinished.write_bytes(content))
+    write_atomically(path, lambda unfinished: unfinished.write_bytes(content))
     return notes + encoding_notes
 
 

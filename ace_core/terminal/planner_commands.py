@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..audio.waveform import MAX_DURATION_SECONDS
-from ..files import write_whole
+from ..files import write_text_atomically
 from ..planner.requests import PlannedSongs
 from ..sampling.noise import item_seeds
 from ..song.blueprint_json import blueprints_to_json
@@ -100,6 +100,6 @@ def _give(planned: PlannedSongs, options: argparse.Namespace, console: Console) 
     if options.out is None:
         console.result(text.rstrip())
     else:
-        write_whole(options.out, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+        write_text_atomically(options.out, text)
         console.result(str(options.out))
     return json.loads(text)

@@ -101,7 +101,7 @@ def run(config: TrainingConfig, device: torch.device, workers: Workers) -> None:
 def _device_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     return int(psutil.virtual_memory().total)
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import write_whole
+from ..files import write_atomically
 
 STATE_FORMAT = "ace_composer.training_state"
 STATE_VERSION = 1
@@ -55,7 +55,7 @@ def save_state(path: Path, state: RunState) -> None:
     document = {"step": state.step, "optimizer": state.optimizer_rest}
     header = {"format": STATE_FORMAT, "version": str(STATE_VERSION), "state": json.dumps(document)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda unfinished: save_file(tensors, unfinished, metadata=header))
+    write_atomically(path, lambda unfinished: save_file(tensors, unfinished, metadata=header))
 
 
 def load_state(path: Path) -> RunState | None:

@@ -14,13 +14,14 @@ Traps:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import torch
 from comfy.ldm.modules.attention import optimized_attention
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ...ace_core.checkpoints.file_hashes import FileHashes
@@ -45,7 +46,7 @@ Held = TypeVar("Held", bound=nn.Module, covariant=True)
 class Patched(NamedTuple, Generic[Held]):
     """A network behind its patcher, and the dtype it computes in."""
 
-    patcher: Any
+    patcher: ModelPatcher
     dtype: torch.dtype
 
     @property
@@ -54,7 +55,7 @@ class Patched(NamedTuple, Generic[Held]):
         return cast("Held", self.patcher.model)
 
 
-def patcher_of(part: Part[nn.Module]) -> Any:
+def patcher_of(part: Part[nn.Module]) -> ModelPatcher:
     """The host's patcher of a part that `NETWORKS` loaded."""
     return cast("Patched[nn.Module]", part).patcher
 
@@ -83,8 +84,10 @@ class ComfyNetworks:
             storage = torch.int8
         ops = decoding_ops(CASTING_OPS) if place == "planner" else CASTING_OPS
 
-        def build() -> Any:
-            patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+        def build() -> ModelPatcher:
+            patcher_class: type[ModelPatcher] = getattr(
+                comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher
+            )
             if int8:
                 network: nn.Module = build_int8(source.config, load_state_dict(source), ops=CASTING_OPS)
             else:
@@ -106,8 +109,7 @@ class ComfyNetworks:
 
     def device_of(self, part: Part[nn.Module]) -> torch.device:
         """The device that a network runs on."""
-        device: torch.device = patcher_of(part).load_device
-        return device
+        return patcher_of(part).load_device
 
     def device_bytes(self, part: Part[nn.Module]) -> int:
         """Memory of that device, used or not."""
@@ -169,8 +171,7 @@ def _compute_dtype(precision: Precision, place: Place) -> torch.dtype:
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     if place == "vae":
-        vae_dtype: torch.dtype = management.vae_dtype(management.vae_device(), [torch.bfloat16, torch.float32])
-        return vae_dtype
+        return management.vae_dtype(management.vae_device(), [torch.bfloat16, torch.float32])
     wanted = management.unet_dtype(
         device=management.get_torch_device(), supported_dtypes=[torch.bfloat16, torch.float32]
     )

@@ -9,7 +9,7 @@ from typing import Any
 import comfy.cli_args
 import folder_paths
 
-from ...ace_core.files import write_whole
+from ...ace_core.files import write_text_atomically
 
 
 def new_output_files(prefix: str, *suffixes: str) -> list[tuple[Path, dict[str, str]]]:
@@ -38,7 +38,7 @@ def save_texts(prefix: str, texts: Mapping[str, str]) -> list[dict[str, str]]:
     """
     files = new_output_files(prefix, *texts)
     for (path, _), text in zip(files, texts.values(), strict=True):
-        write_whole(path, lambda unfinished, text=text: unfinished.write_text(text, encoding="utf-8"))
+        write_text_atomically(path, text)
     return [saved for _, saved in files]
 
 

@@ -96,7 +96,7 @@ class AceComposerLoadLora(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, lora: str, **_: object) -> list[tuple[str, int, int]]:
+    def fingerprint_inputs(cls, lora: str, **_: object) -> list[tuple[object, ...]]:
         return [tuple(entry) for entry in stamp(adapter_files(folders.model_path(FOLDER, lora)))]
 
     @classmethod

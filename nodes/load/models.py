@@ -80,7 +80,7 @@ class AceComposerLoadModels(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, text_encoder: str, vae: str, **_: object) -> list[tuple[str, int, int]]:
+    def fingerprint_inputs(cls, model: str, text_encoder: str, vae: str, **_: object) -> list[tuple[object, ...]]:
         return [tuple(entry) for entry in chosen_sources(model, text_encoder, vae).stamps]
 
     @classmethod

@@ -63,7 +63,7 @@ class AceComposerLoadPlanner(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, planner: str, **_: object) -> list[tuple[str, int, int]]:
+    def fingerprint_inputs(cls, planner: str, **_: object) -> list[tuple[object, ...]]:
         return [tuple(entry) for entry in planner_stamps(choices.chosen_path(planner))]
 
     @classmethod

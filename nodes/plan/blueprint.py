@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.song.blueprint import Blueprint
@@ -85,7 +87,7 @@ class AceComposerBlueprint(io.ComfyNode):
         language: str | None,
         bpm: int | None,
         key: str | None,
-        time_signature: str | None,
+        time_signature: Any,
         duration_seconds: float | None,
     ) -> bool | str:
         """Accept every spelling the blueprint understands, not only the listed one; None is a linked value."""
@@ -103,7 +105,7 @@ class AceComposerBlueprint(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, lyrics: str, instrumental: bool, bpm: int, duration_seconds: float, **fields: str
+        cls, lyrics: str, instrumental: bool, bpm: int, duration_seconds: float, **fields: Any
     ) -> io.NodeOutput:
         words = INSTRUMENTAL_LYRICS if instrumental else lyrics
         blueprint = Blueprint(lyrics=words, bpm=bpm or None, duration_seconds=duration_seconds or None, **fields)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...ace_core.analysis.loss_chart import loss_picture
 from ...ace_core.audio.waveform import SAMPLE_RATE
 from ...ace_core.checks import check_choice
-from ...ace_core.files import write_whole
+from ...ace_core.files import write_atomically
 from ...ace_core.loaded import AceModel, AceVae
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths
 from ...ace_core.lora.formats import inspect_adapter
@@ -204,7 +204,7 @@ class _Samples:
             self.last = finish_songs(decoded, samples, normalize=False)[0]
         ((path, item),) = results.new_output_files(f"{self._prefix}_step{step:06}", ".flac")
         content, _ = encode(Sound(self.last, SAMPLE_RATE), ENCODINGS[SAMPLE_ENCODING], {"comment": f"step {step}"})
-        write_whole(path, lambda unfinished: unfinished.write_bytes(content))
+        write_atomically(path, lambda unfinished: unfinished.write_bytes(content))
         self.files.append(item)
         with torch.inference_mode():
             network, runtime = NETWORKS.use(self._model.dit, _bytes_above_weights(plan), whole=True)

@@ -46,7 +46,7 @@ def test_a_run_has_ended_when_its_last_event_and_its_history_are_there(
     seen: list[Mapping[str, Any]],
 ) -> None:
     client, answers, reported = ComfyUIClient(), iter(histories), []
-    client._websocket = Events(*events)
+    client._websocket = Events(*events)  # type: ignore[assignment]
     monkeypatch.setattr(client, "get_json", lambda path: {RUN: entry} if (entry := next(answers)) else {})
     assert client.wait(RUN, on_event=reported.append) == ENTRY
     assert reported == seen

@@ -42,8 +42,8 @@ def dataset_prompt(**changes: Any) -> Prompt:
 
 
 def label_prompt(*, dataset: Mapping[str, Any] = {}, **changes: Any) -> Prompt:
-    label = {"dataset": ["dataset", 0], "planner": ["planner", 0], "model": ["load", 0], "vae": ["load", 2]}
-    label |= {"seed": 3, "overwrite": False, "write_lyrics": False}
+    wires = {"dataset": ["dataset", 0], "planner": ["planner", 0], "model": ["load", 0], "vae": ["load", 2]}
+    label = {**wires, "seed": 3, "overwrite": False, "write_lyrics": False}
     return {
         **dataset_prompt(**dataset),
         "load": published_prompt("text_to_music")["load"],

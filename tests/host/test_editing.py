@@ -52,7 +52,7 @@ def edit(node: str, recording: str, *, model: str | None = None, **inputs: Any) 
 
 def saved(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     """Samples as a 16-bit file holds them."""
-    return np.round(waveform * 32767).astype(np.int16).astype(np.float32) / 32768
+    return np.round(waveform * 32767).astype(np.int16).astype(np.float32) / np.float32(32768)
 
 
 def failure(client: ComfyUIClient, prompt: Prompt) -> str:

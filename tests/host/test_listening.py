@@ -349,7 +349,7 @@ def test_an_output_without_its_input_says_so(client: ComfyUIClient) -> None:
         save=("SaveAudio", {"audio": ["best", 1], "filename_prefix": "audio/none"}),
     )
     errors = []
-    run = observe(client, prompt, on_event=lambda event: event["type"] == "execution_error" and errors.append(event))
+    run = observe(client, prompt, on_event=lambda event: errors.extend([event] * (event["type"] == "execution_error")))
     assert "save" not in run.entry["outputs"]
     (error,) = errors
     assert "connect audio to this node's input first" in error["data"]["exception_message"]

@@ -241,9 +241,10 @@ def tags_of(path: Path) -> dict[str, Any]:
     """Title, lyrics, timed lyrics, bpm and key, as mutagen reads them."""
     file = mutagen.File(path)
     if isinstance(file, mutagen.mp3.MP3 | mutagen.wave.WAVE):
-        (lyrics,), (timed,) = file.tags.getall("USLT"), file.tags.getall("SYLT")
+        tags: Any = file.tags
+        (lyrics,), (timed,) = tags.getall("USLT"), tags.getall("SYLT")
         timed_lines = [(milliseconds, text) for text, milliseconds in timed.text]
-        texts = {"bpm": str(file.tags["TBPM"]), "key": str(file.tags["TKEY"]), "title": str(file.tags["TIT2"])}
+        texts = {"bpm": str(tags["TBPM"]), "key": str(tags["TKEY"]), "title": str(tags["TIT2"])}
         return texts | {"lyrics": lyrics.text, "timed": timed_lines}
     comments = {name: file[name][0] for name in ("bpm", "key", "title", "lyrics")}
     return comments | {"timed": file["syncedlyrics"][0]}

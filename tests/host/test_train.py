@@ -138,8 +138,8 @@ def songs(host: HostProcess) -> Iterator[Path]:
 
 
 def training_prompt(name: str) -> Prompt:
-    dataset = {"folder": f"input/{SONGS}", "name": "", "activation_tag": "zukkel", "tag_position": "prepend"}
-    dataset |= {"genre_ratio": 0, "all_instrumental": True}
+    tag = {"activation_tag": "zukkel", "tag_position": "prepend"}
+    dataset = {"folder": f"input/{SONGS}", "name": "", **tag, "genre_ratio": 0, "all_instrumental": True}
     encoders = {"model": ["load", 0], "text_encoder": ["load", 1], "vae": ["load", 2]}
     training = {"adapter": "LoRA", "preset": "auto", "rank": 4, "steps": STEPS, "learning_rate": 0.01, "seed": 1}
     training |= {"sample_every": 0, "batch_size": 1, "accumulation": 1, "max_seconds": 3.0, "name": name}

@@ -46,7 +46,7 @@ def write_slowly(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[st
 
 def main() -> None:
     torch.set_num_threads(1)
-    checkpoints.save_file = write_slowly  # type: ignore[attr-defined]
+    checkpoints.save_file = write_slowly  # type: ignore[assignment]
     folder = Path(sys.argv[1])
     dit = random_weights(DiT(dit_config("2b"), ops=nn, device="meta"), seed=0)
     task = short_task(folder / "data", read_manifest(folder / "data"), short_settings(steps=STEPS, accumulation=1))

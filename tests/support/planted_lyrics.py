@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ class PlantedDiT:
 
     def __init__(self, heads: Sequence[Tensor]) -> None:
         self.heads = heads
-        self.asked: list[object] = []
+        self.asked: list[Any] = []
 
     def prepare(self, conditions: Sequence[Tensor], thousandths: Sequence[float], frames: int, **how: object) -> str:
         self.asked += [tuple(thousandths), frames, how["layers"]]

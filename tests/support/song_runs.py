@@ -250,4 +250,4 @@ def _blocks(container: Any, stream: Any) -> Iterator[NDArray[np.float32]]:
     resampler = av.AudioResampler(format="fltp")
     for frame in container.decode(stream):
         for part in resampler.resample(frame):
-            yield part.to_ndarray()
+            yield np.asarray(part.to_ndarray(), dtype=np.float32)

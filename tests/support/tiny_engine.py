@@ -62,7 +62,10 @@ class Engine(NamedTuple):
 
     def structure(self, latents: Tensor) -> Tensor:
         """Latents after the audio tokenizer and back."""
-        return followed_structure(self.networks, self.model, cover_task(latents, len(latents) * SAMPLES_PER_FRAME))
+        task = cover_task(latents, len(latents) * SAMPLES_PER_FRAME)
+        structure = followed_structure(self.networks, self.model, task)
+        assert structure is not None
+        return structure
 
     def render(
         self,

@@ -97,7 +97,7 @@ def test_where_everything_is_heard_a_token_lasts_as_long_as_the_path() -> None:
 
 def test_unheard_tokens_of_a_line_move_to_the_heard_ones() -> None:
     nothing = [0.0] * 6
-    heard = [0, 0, 0, 7, 7, 0]
+    heard = [0.0, 0.0, 0.0, 7.0, 7.0, 0.0]
     assert spans([nothing, heard, nothing, nothing], "(", "la", ")", "\n") == [(3, 3), (3, 4), (4, 4), (4, 4)]
 
 
@@ -106,7 +106,7 @@ def test_a_line_that_is_not_heard_lies_between_its_neighbours() -> None:
     consensus[0][1], consensus[3][6] = 5, 5
     first, *tag, last = spans(consensus, "la\n", "[x", "]\n", "la")
     assert (first, last) == ((1, 1), (6, 6))
-    assert [1, 1] <= [time for span in tag for time in span] <= [6, 6]
+    assert [1.0, 1.0] <= [time for span in tag for time in span] <= [6.0, 6.0]
 
 
 def test_a_short_song_ends_before_its_latents(tokenizer: TextTokenizer) -> None:

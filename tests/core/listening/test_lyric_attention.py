@@ -121,8 +121,7 @@ def test_the_level_decides_noise_and_time() -> None:
     song, latents = song_of(range(23), 130), torch.full((130, 64), 3.0)
     for level in (1.0, 0.125):
         dit = PlantedDiT([])
-        how = {"level": level, "runtime": Runtime()}
-        list(lyric_attention(dit, song, latents, TOKENS, seed=7, **how))  # type: ignore[arg-type]
+        list(lyric_attention(dit, song, latents, TOKENS, seed=7, level=level, runtime=Runtime()))
         thousandths, frames, layers, x, context, rows = dit.asked
         assert (thousandths, frames, layers, rows) == ((1000 * level,), 130, 3, slice(9, 23))
         generator = torch.Generator().manual_seed(7)

@@ -6,7 +6,7 @@ import html
 import io
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -100,10 +100,11 @@ def read_with_ffmpeg(text: str, container: str) -> list[Cue]:
     """What FFmpeg finds in a file of UTF-8."""
     with av.open(io.BytesIO(text.encode()), format=container) as file:
         (stream,) = file.streams
+        time_base: Any = stream.time_base
         return [
             Cue(
-                float(packet.pts * stream.time_base),
-                float((packet.pts + (packet.duration or 0)) * stream.time_base),
+                float((packet.pts or 0) * time_base),
+                float(((packet.pts or 0) + (packet.duration or 0)) * time_base),
                 bytes(packet).decode(),
             )
             for packet in file.demux()

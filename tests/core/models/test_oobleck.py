@@ -125,7 +125,7 @@ class CastingLayers:
             return self._conv_forward(x, self.weight.to(x), None if self.bias is None else self.bias.to(x))
 
     class ConvTranspose1d(nn.ConvTranspose1d):
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
             weight, bias = self.weight.to(x), self.bias.to(x)
             return nn.functional.conv_transpose1d(x, weight, bias, self.stride, self.padding)
 

@@ -143,7 +143,7 @@ def test_the_language_alone_is_not_sampled(grammar: Grammar) -> None:
     assert len(greedy) < 4  # the tokens of one language code, in a vocabulary that has it in pieces
 
 
-FIXED = {
+FIXED: dict[str, str | int] = {
     "bpm": 77,
     "caption": "My own: long caption, quoted, and folded because it does not fit into eighty columns of text",
     "duration": 33,

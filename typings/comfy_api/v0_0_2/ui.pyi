@@ -1,0 +1,13 @@
+from typing import Any
+
+from torch import Tensor
+
+from .io import ComfyNode
+
+class PreviewText:
+    def __init__(self, value: str) -> None: ...
+    def as_dict(self) -> dict[str, Any]: ...
+
+class PreviewImage:
+    def __init__(self, image: Tensor, cls: type[ComfyNode]) -> None: ...
+    def as_dict(self) -> dict[str, Any]: ...
