@@ -62,7 +62,7 @@ def splice(window: Tensor, plan: Splice) -> Tensor:
         if span.start < plan.window_start or span.end > window_end:
             raise ValueError(
                 f"the generated audio covers samples {plan.window_start} to {window_end} of the song and "
-                f"{span.start} to {span.end} are needed: connect the task that these latents were made with"
+                f"{span.start} to {span.end} are needed: use the task that these latents were made with"
             )
     if window.shape[0] != channels:
         raise ValueError(f"the generated audio has {window.shape[0]} channels, the original {channels}")

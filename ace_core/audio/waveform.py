@@ -55,7 +55,7 @@ def validate_waveform(waveform: torch.Tensor | None, sample_rate: int) -> torch.
         ValueError: there is no audio, the rank is not 3, it is empty, it holds NaN or Inf, or the rate is not positive.
     """
     if waveform is None:
-        raise ValueError("there is no audio on this input (a video without sound?): connect a node that has some")
+        raise ValueError("there is no audio: it may come from a video without sound")
     if waveform.ndim != 3:
         raise ValueError(f"audio must have the shape [batch, channels, samples], got {list(waveform.shape)}")
     if waveform.numel() == 0:
@@ -64,7 +64,7 @@ def validate_waveform(waveform: torch.Tensor | None, sample_rate: int) -> torch.
         raise ValueError(f"the sample rate must be above 0 Hz, got {sample_rate}")
     waveform = waveform.to(torch.float32)
     if not torch.isfinite(waveform).all():
-        raise ValueError("the audio holds NaN or infinite samples: the node or file that made it is broken")
+        raise ValueError("the audio holds NaN or infinite samples: what made it is broken")
     return waveform
 
 

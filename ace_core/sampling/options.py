@@ -138,11 +138,9 @@ def _shift_notes(variant: Variant, shift: float) -> list[str]:
 
 def _start_notes(first_level: float, denoise: float, has_start_latents: bool) -> list[str]:
     if has_start_latents and first_level == 1:
-        return ["The connected latents are not used: the run starts from pure noise. Lower denoise to use them."]
+        return ["The latents to start from are not used: the run starts from pure noise. Lower denoise to use them."]
     if not has_start_latents and denoise != 1:
-        raise ValueError(
-            f"denoise is {denoise:g}, but there are no latents to start from: connect some, or set it to 1"
-        )
+        raise ValueError(f"denoise is {denoise:g}, but there are no latents to start from: give some, or set it to 1")
     return []
 
 

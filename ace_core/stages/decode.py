@@ -86,7 +86,7 @@ def splices_of(tasks: Sequence[SongTask], samples: Sequence[int]) -> list[Splice
     """
     if len(tasks) not in (1, len(samples)):
         raise ValueError(
-            f"the latents hold {len(samples)} songs and the task {len(tasks)}: connect the task that these latents "
+            f"the latents hold {len(samples)} songs and the task {len(tasks)}: use the task that these latents "
             "were made with"
         )
     songs = [*tasks] * (len(samples) // len(tasks))
@@ -94,6 +94,6 @@ def splices_of(tasks: Sequence[SongTask], samples: Sequence[int]) -> list[Splice
         if count != song.samples:
             raise ValueError(
                 f"song {item} of {len(samples)} lasts {count / SAMPLE_RATE:g} s and the task's window "
-                f"{song.duration_seconds:g} s: connect the task that these latents were made with"
+                f"{song.duration_seconds:g} s: use the task that these latents were made with"
             )
     return [song.splice for song in songs if song.splice is not None]

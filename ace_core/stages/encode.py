@@ -172,7 +172,7 @@ def _paired(
     if len(plans) not in (1, count) or len(tasks) not in (1, count):
         raise ValueError(
             f"got {len(plans)} blueprints for a task with {len(tasks)} songs (one for each piece of audio, and of "
-            "Extract one for each track): connect 1 or as many"
+            "Extract one for each track): give 1 or as many"
         )
     return [*zip([*plans] * (count // len(plans)), [*tasks] * (count // len(tasks)), strict=True)]
 

@@ -69,8 +69,7 @@ def batch_count(conditioning: AceConditioning, batch_size: int) -> int:
         return batch_size
     if batch_size not in (1, count):
         raise ValueError(
-            f"{count} songs are connected and batch_size is {batch_size}: set it to 1 or {count}, which both "
-            "render each song once"
+            f"{count} songs and a batch size of {batch_size}: set it to 1 or {count}, which both render each song once"
         )
     return count
 
@@ -97,8 +96,8 @@ def replayed_take(record: SongRecord, conditioning: AceConditioning, batch_size:
     """
     if len(conditioning.songs) != 1 or batch_size != 1:
         raise ValueError(
-            f"a replay is of one song, but {len(conditioning.songs)} songs are connected and batch_size is "
-            f"{batch_size}: set both to 1, or disconnect 'replay'"
+            f"a replay renders one song, got conditions of {len(conditioning.songs)} songs and a batch size of "
+            f"{batch_size}: both must be 1"
         )
     replay = replay_of(record)
     notes = [f"Replay of the seed {replay.seeds[replay.kept]}: the seed and settings above are not used."]

@@ -105,15 +105,15 @@ def plan_task(
     if manifest.base_model != base_model:
         raise ValueError(
             f"the training data {manifest.name!r} was made with {manifest.base_model} and the model is {base_model}: "
-            f"connect {manifest.base_model}, or run Preprocess with {base_model}"
+            f"train {manifest.base_model}, or preprocess the songs with {base_model}"
         )
     lengths, condition_tokens = [], 0
     for entry in manifest.samples:
         sample = read_sample(folder / entry.file)
         if sample.packed.shape[1] != width:
             raise ValueError(
-                f"{entry.file} has conditions {sample.packed.shape[1]} wide and the model expects {width}: run "
-                "Preprocess with this model"
+                f"{entry.file} has conditions {sample.packed.shape[1]} wide and the model expects {width}: "
+                "preprocess the songs with this model"
             )
         lengths.append(min(len(sample.latents), settings.max_frames))
         condition_tokens = max(condition_tokens, len(sample.packed))

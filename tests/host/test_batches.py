@@ -115,7 +115,7 @@ def test_a_run_starts_from_existing_latents(client: ComfyUIClient, start_latents
     assert np.abs(latents_of(client, largely) - fresh).max() > 1e-3
 
     unused = succeed(client, starting_from(start_latents, denoise=1.0))
-    assert "connected latents are not used" in text_of(unused, "sample")
+    assert "latents to start from are not used" in text_of(unused, "sample")
     assert np.array_equal(latents_of(client, unused), fresh)
 
 

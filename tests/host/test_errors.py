@@ -82,7 +82,9 @@ def test_another_file_that_is_not_offered(client: ComfyUIClient, widget: str, of
 @pytest.mark.parametrize("load", [{"variant": "magic"}, {"precision": "float16"}], ids=["variant", "precision"])
 def test_a_loader_option_that_does_not_exist(client: ComfyUIClient, load: dict[str, str]) -> None:
     ((name, value),) = load.items()
-    assert f"the {name} must be one of auto, " in refusal(client, song_prompt(load=load))
+    text = refusal(client, song_prompt(load=load))
+    assert name in text and value in text
+    assert "must be one of auto, " in text or "Value not in list" in text  # newer hosts look before the node does
 
 
 @pytest.mark.parametrize(

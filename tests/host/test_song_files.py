@@ -216,7 +216,7 @@ def test_a_changed_plan_is_no_replay(client: ComfyUIClient, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"batch_size": 2}, "a replay is of one song, but 1 songs are connected and batch_size is 2"),
+        ({"batch_size": 2}, "a replay renders one song, got conditions of 1 songs and a batch size of 2"),
         ({"replay": None}, "does not say how its song was rendered"),
     ],
 )

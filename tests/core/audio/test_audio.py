@@ -54,7 +54,7 @@ def test_good_audio_becomes_float32_and_keeps_its_values(noise: torch.Tensor) ->
 @pytest.mark.parametrize(
     ("waveform", "rate", "message"),
     [
-        (None, 48_000, "there is no audio on this input"),
+        (None, 48_000, "there is no audio: it may come from"),
         (torch.zeros(2, 100), 48_000, r"\[batch, channels, samples\], got \[2, 100\]"),
         (torch.zeros(1, 2, 0), 48_000, r"the audio is empty, its shape is \[1, 2, 0\]"),
         (torch.tensor([[[0.0, math.nan]]]), 48_000, "NaN or infinite"),

@@ -117,7 +117,7 @@ def test_a_window_above_full_scale_is_brought_down_where_it_is_used() -> None:
 @pytest.mark.parametrize(
     ("window", "message"),
     [
-        (torch.zeros(2, 39), r"covers samples 10 to 49 of the song and 20 to 50 are needed: connect the task"),
+        (torch.zeros(2, 39), r"covers samples 10 to 49 of the song and 20 to 50 are needed: use the task"),
         (torch.zeros(1, 60), "the generated audio has 1 channels, the original 2"),
     ],
 )

@@ -88,7 +88,7 @@ def test_the_vae_hears_whole_frames_within_full_scale() -> None:
 @pytest.mark.parametrize(
     ("waveform", "sample_rate", "message"),
     [
-        (None, 48_000, "there is no audio on this input"),
+        (None, 48_000, "there is no audio: it may come from"),
         (torch.full((1, 2, 96_000), math.nan), 48_000, "NaN or infinite"),
         (tone(2, 48_000)[0], 48_000, r"shape \[batch, channels, samples\]"),
         (torch.zeros(1, 2, 0), 48_000, "audio is empty"),
