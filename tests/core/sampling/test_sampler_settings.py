@@ -62,7 +62,7 @@ def test_turbo_refuses_guidance_and_says_so() -> None:
         ("turbo", {"shift": 2.5}, "not 2.5"),
         ("base", {"shift": 3.0}, "shift 3 is reported"),
         ("base", {"guidance_end": 0.01}, "guidance is never applied"),
-        ("base", {"has_start_latents": True}, "latents are not used"),
+        ("base", {"has_start_latents": True}, "to start from are not used"),
         ("base", {"steps": 8, "custom_timesteps": "0.9, 0.4"}, "steps and shift are not"),
     ],
 )
