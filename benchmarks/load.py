@@ -22,7 +22,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ace_core.checkpoints import build_network, inspect_model, weight_key
+from ace_core.checkpoints.inspection import inspect_model
+from ace_core.checkpoints.loading import build_network, weight_key
 from ace_core.checkpoints.registry import WeightRegistry
 
 from .common import PeakMemory, Result, interleaved_medians, parse_options, report

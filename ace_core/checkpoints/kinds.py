@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .adapter_parts import is_adapter_part
 from .files import CheckpointError, StoredTensor, WeightFiles, name_some
 from .keys import ALL_IN_ONE_MODEL
 
@@ -54,9 +55,6 @@ _QUANTISED_NAME = re.compile(
     r".*(scaled_fp8|\.scale_weight|\.scale_input|\.weight_scale(_2|_inv)?|\.input_scale|\.pre_quant_scale|\.comfy_quant"
     r"|\.absmax|\.nested_absmax|\.quant_map|\.quant_state\..*|\.SCB|\.qweight|\.qzeros|\.g_idx)"
 )
-_ADAPTER_NAME = re.compile(
-    r".*[._](lora_(A|B|down|up|magnitude_vector)|lokr_w[12](_[ab])?|hada_w[12]_[ab]|dora_scale)(\..*)?"
-)
 
 
 class _Rule(NamedTuple):
@@ -73,7 +71,7 @@ def _starts(*prefixes: str) -> Callable[[Mapping[str, StoredTensor]], bool]:
 
 
 _RULES = (
-    _Rule(ADAPTER, lambda tensors: any(_ADAPTER_NAME.fullmatch(name) for name in tensors)),
+    _Rule(ADAPTER, lambda tensors: any(map(is_adapter_part, tensors))),
     _Rule("an ACE-Step 1.0 checkpoint", _has("genre_embedder.weight")),
     _Rule("an ACE-Step 1.0 checkpoint", _has("lyric_embs.weight")),
     _Rule("the VAE of ACE-Step 1.0", _has("vocoder.backbone.")),

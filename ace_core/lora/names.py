@@ -11,13 +11,14 @@ A name is a prefix, a module of the decoder and a part:
 Traps:
 - The lyric and timbre encoders and the planner have `layers.N.self_attn.q_proj` too. Only the prefixes below may stand
   before `layers.`, so a text encoder's adapter never lands in the decoder.
-- peft's A is the matrix that comes first (down) and B the one after it (up); kohya's names say it.
 """
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
+
+from ..checkpoints.adapter_parts import split_part
 
 DIFFUSERS_SPELLING = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "o_proj": "to_out.0"}
 
@@ -30,23 +31,6 @@ _OTHERS = (
     (re.compile(r"layers_(\d+)_mlp_(gate|up|down)_proj"), r"layers.\1.mlp.\2_proj"),
     (re.compile(r"(time_embed|time_embed_r)_(linear_1|linear_2|time_proj)"), r"\1.\2"),
     (re.compile(r"(condition_embedder)"), r"\1"),
-)
-_PARTS = (
-    (re.compile(r"(.+)\.lora_A(?:(?:\.\w+)?\.weight)?"), "down"),
-    (re.compile(r"(.+)\.lora_B(?:(?:\.\w+)?\.weight)?"), "up"),
-    (re.compile(r"(.+)(?:\.lora_down|[._]lora\.down|\.lora_linear_layer\.down)\.weight"), "down"),
-    (re.compile(r"(.+)(?:\.lora_up|[._]lora\.up|\.lora_linear_layer\.up)\.weight"), "up"),
-    (re.compile(r"(.+)\.(?:dora_scale|lora_magnitude_vector(?:\.\w+)?(?:\.weight)?)"), "magnitude"),
-    (re.compile(r"(.+)\.alpha"), "alpha"),
-    *(
-        (re.compile(rf"(.+)\.{part}(?:\.\w+)?"), part)
-        for part in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
-    ),
-    *((re.compile(rf"(.+)\.{part}(?:\.\w+)?"), part) for part in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")),
-    # Parts that change what the others mean; no file with them can be applied.
-    (re.compile(r"(.+)\.lora_[AB](?:\.\w+)?\.bias"), "bias of the adapter"),
-    (re.compile(r"(.+)\.(?:lora_mid\.weight|lokr_t[12]|hada_t[12])"), "Tucker core"),
-    (re.compile(r"(.+)\.scalar"), "scalar"),
 )
 
 
@@ -66,12 +50,9 @@ class AdapterName(NamedTuple):
 
 def parse_name(name: str) -> AdapterName | None:
     """What a tensor's name says; None if it is not a part of an adapter of the decoder."""
-    for pattern, part in _PARTS:
-        match = pattern.fullmatch(name)
-        if match is not None:
-            module = _decoder_module(match[1])
-            return None if module is None else AdapterName(f"{module}.weight", part, match[1])
-    return None
+    found = split_part(name)
+    module = None if found is None else _decoder_module(found[0])
+    return None if found is None or module is None else AdapterName(f"{module}.weight", found[1], found[0])
 
 
 def _decoder_module(spelled: str) -> str | None:

@@ -33,7 +33,9 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers.models import BPE
 from torch import Tensor, nn
 
-from ace_core.checkpoints import build_network, compute_silence, inspect_vae
+from ace_core.checkpoints.inspection import inspect_vae
+from ace_core.checkpoints.loading import build_network
+from ace_core.checkpoints.silence import compute_silence
 from ace_core.checkpoints.tokenizer import (
     END_OF_TEXT,
     FIRST_SPECIAL_ID,

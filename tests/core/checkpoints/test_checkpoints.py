@@ -17,16 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from ace_core.checkpoints import (
-    build_network,
+from ace_core.checkpoints.inspection import (
+    ModelFiles,
+    WeightSource,
     inspect_model,
     inspect_text_encoder,
     inspect_vae,
-    load_state_dict,
-    weight_key,
+    model_variant,
 )
-from ace_core.checkpoints.inspection import ModelFiles, WeightSource, model_variant
-from ace_core.checkpoints.loading import fuse_weight_norm
+from ace_core.checkpoints.loading import build_network, fuse_weight_norm, load_state_dict, weight_key
 from ace_core.checkpoints.registry import WeightRegistry
 
 Layouts = dict[tuple[str, str], tiny_checkpoints.TinyPaths]

@@ -16,16 +16,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ace_core.checkpoints import (
-    CheckpointError,
+from ace_core.checkpoints.files import CheckpointError
+from ace_core.checkpoints.inspection import (
     check_compatible,
     inspect_model,
     inspect_planner,
     inspect_text_encoder,
     inspect_vae,
-    load_silence,
-    load_state_dict,
 )
+from ace_core.checkpoints.loading import load_state_dict
+from ace_core.checkpoints.silence import load_silence
 
 Inspect = Callable[[Path], Any]
 

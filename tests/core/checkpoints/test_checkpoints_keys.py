@@ -10,17 +10,15 @@ from pathlib import Path
 import pytest
 import tiny_checkpoints
 
-from ace_core.checkpoints import (
-    CheckpointError,
+from ace_core.checkpoints import inspection, keys
+from ace_core.checkpoints.files import CheckpointError, StoredTensor, WeightFiles
+from ace_core.checkpoints.inspection import (
+    WeightSource,
     inspect_model,
     inspect_planner,
     inspect_text_encoder,
     inspect_vae,
-    inspection,
-    keys,
 )
-from ace_core.checkpoints.files import StoredTensor, WeightFiles
-from ace_core.checkpoints.inspection import WeightSource
 from ace_core.models.dit import DiTConfig
 from ace_core.models.oobleck import OobleckConfig
 from ace_core.models.qwen3 import Qwen3Config

@@ -9,14 +9,9 @@ import tiny_checkpoints
 import torch
 from torch import Tensor, nn
 
-from ace_core.checkpoints import (
-    build_network,
-    compute_silence,
-    inspect_model,
-    inspect_vae,
-    load_silence,
-    silence_frames,
-)
+from ace_core.checkpoints.inspection import inspect_model, inspect_vae
+from ace_core.checkpoints.loading import build_network
+from ace_core.checkpoints.silence import compute_silence, load_silence, silence_frames
 
 
 def silence_of(root: Path, layout: tiny_checkpoints.Layout) -> Tensor | None:

@@ -14,14 +14,15 @@ from tiny_checkpoints import PLANNER_ROWS
 from tiny_planner import planner_tokenizer
 from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
-from ace_core.checkpoints import (
-    CheckpointError,
+from ace_core.checkpoints.files import CheckpointError
+from ace_core.checkpoints.tokenizer import (
+    FIRST_SPECIAL_ID,
+    SPECIAL_TOKENS,
     TextTokenizer,
     find_planner_tokenizer,
     find_tokenizer,
     load_tokenizer,
 )
-from ace_core.checkpoints.tokenizer import FIRST_SPECIAL_ID, SPECIAL_TOKENS
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 CAPTION = "# Instruction\nFill the mask:\n\n# Caption\nwarm synths\n\n# Metas\n- bpm: 120\n<|endoftext|>\n"

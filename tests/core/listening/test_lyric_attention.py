@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoints import write_tiny
 from torch import Tensor, nn
 
-from ace_core.checkpoints import CheckpointError, inspect_model
+from ace_core.checkpoints.files import CheckpointError
+from ace_core.checkpoints.inspection import inspect_model
 from ace_core.listening import lyric_attention as module
 from ace_core.listening.lyric_attention import lyric_attention, lyric_heads, mean_attention, read_attention
 from ace_core.listening.lyric_tokens import LyricTokens

@@ -9,7 +9,8 @@ import torch
 from tiny_planner import PLANNER_LAYOUTS, TINY, PlannerLayout, planner_weights, write_tiny_planner
 from torch import nn
 
-from ace_core.checkpoints import build_network, inspect_planner
+from ace_core.checkpoints.inspection import inspect_planner
+from ace_core.checkpoints.loading import build_network
 from ace_core.planner.linear import decoding_ops
 
 
