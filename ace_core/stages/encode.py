@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..checkpoints.tokenizer import TextTokenizer
 from ..loaded import AceModel, AceTextEncoder
 from ..render.conditions import (
     SongConditions,
@@ -48,19 +47,6 @@ class AceConditioning(NamedTuple):
         return f"conditions of {len(self.songs)} song(s)"
 
 
-class SongToEncode(NamedTuple):
-    """A song's plan and task with their prompts.
-
-    Attributes:
-        second_prompt: for the steps that follow neither source nor codes.
-    """
-
-    plan: Blueprint
-    task: SongTask
-    prompt: SongPrompt
-    second_prompt: SongPrompt | None
-
-
 class Encoded(NamedTuple):
     """The conditions of some songs, and what was encoded, in sentences."""
 
@@ -92,40 +78,32 @@ def encode_songs(
     pairs = _paired(plans, tasks, codes_strength)
     for plan, task in pairs:
         check_task(task, plan, model.variant, model.name)
-    songs = [song_to_encode(text_encoder.tokenizer, plan, task) for plan, task in pairs]
-    switching = {index: song.second_prompt for index, song in enumerate(songs) if song.second_prompt is not None}
-    prompts = [*(song.prompt for song in songs), *switching.values()]
-    packed = encode_prompts(networks, model, text_encoder, prompts, references)
-    second_packed = dict(zip(switching, packed[len(songs) :], strict=True))
+    settings = tuple(_recorded(task, len(references)) for _, task in pairs)
+    prompts = [tokenize(text_encoder.tokenizer, plan, task) for plan, task in pairs]
+    second_prompts = {  # for the steps that follow neither source nor codes
+        index: tokenize(text_encoder.tokenizer, plan, task, following=False)
+        for index, (plan, task) in enumerate(pairs)
+        if task.follow_share < 1
+    }
+    packed = encode_prompts(networks, model, text_encoder, [*prompts, *second_prompts.values()], references)
+    second_packed = dict(zip(second_prompts, packed[len(pairs) :], strict=True))
     conditions = tuple(
         song_conditions(
-            song.task,
-            song.prompt,
+            task,
+            prompts[index],
             packed[index],
             model.silence,
-            structure=followed_structure(networks, model, song.task),
+            structure=followed_structure(networks, model, task),
             second_packed=second_packed.get(index),
         )
-        for index, song in enumerate(songs)
+        for index, (_, task) in enumerate(pairs)
     )
-    settings = tuple(_recorded(song.task, len(references)) for song in songs)
-    notes = [line for song in songs for line in _summary(song)]
+    notes = [line for pair, prompt in zip(pairs, prompts, strict=True) for line in _summary(*pair, prompt)]
     if references:
         notes.append(f"with the timbre of {len(references)} reference(s)")
-    if codes_strength < 1 and not any(song.task.codes for song in songs):
+    if codes_strength < 1 and not any(task.codes for _, task in pairs):
         notes.append("codes_strength does nothing: there are no audio codes in the blueprint")
     return Encoded(AceConditioning(conditions, settings=settings), tuple(notes))
-
-
-def song_to_encode(tokenizer: TextTokenizer, plan: Blueprint, task: SongTask) -> SongToEncode:
-    """Write the prompts of a song.
-
-    Raises:
-        ValueError: a prompt is too long.
-    """
-    prompt = tokenize(tokenizer, plan, task)
-    second = tokenize(tokenizer, plan, task, following=False) if task.follow_share < 1 else None
-    return SongToEncode(plan, task, prompt, second)
 
 
 def encode_prompts(
@@ -150,15 +128,14 @@ def encode_prompts(
     return packed
 
 
-def _summary(song: SongToEncode) -> list[str]:
+def _summary(plan: Blueprint, task: SongTask, prompt: SongPrompt) -> list[str]:
     """A song in words: its task or length, the size of its prompts, what was left open; then a note on its length."""
-    prompt = song.prompt
-    open_fields = ", ".join(fields_left_auto(song.plan)) or "nothing"
+    open_fields = ", ".join(fields_left_auto(plan)) or "nothing"
     line = (
-        f"{task_summary(song.task)}, caption {len(prompt.caption_ids)}/{CAPTION_TOKEN_LIMIT} tokens, "
+        f"{task_summary(task)}, caption {len(prompt.caption_ids)}/{CAPTION_TOKEN_LIMIT} tokens, "
         f"lyrics {len(prompt.lyric_ids)}/{LYRIC_TOKEN_LIMIT} tokens, left open: {open_fields}"
     )
-    note = _length_note(song.plan, song.task)
+    note = _length_note(plan, task)
     return [line] if note is None else [line, note]
 
 

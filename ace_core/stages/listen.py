@@ -21,13 +21,13 @@ from ..loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ..models.dit import DiT
 from ..planner.scoring import DEFAULT_SENSITIVITY, PlannerScores, score_songs
 from ..progress import share_of_progress
-from ..render.conditions import SongConditions, song_conditions
+from ..render.conditions import SongConditions, song_conditions, tokenize
 from ..runtime import Networks, Runtime
 from ..sampling.settings import defaults_for
 from ..song.blueprint import Blueprint, with_user_values
 from ..tasks.song_task import text_task
 from .codes import codes_of_latents, structure_of_codes
-from .encode import encode_prompts, song_to_encode
+from .encode import encode_prompts
 from .plan import ANSWER_TOKENS, ready_planner
 from .sources import encode_source
 
@@ -66,16 +66,14 @@ def with_plans(
 ) -> list[FinishedSong]:
     """Recordings with conditions made from plans, one for each or one for all, for each recording's own length."""
     given = [_heard_plan(model, plan) for plan in spread(plans, len(songs), "blueprints")]
-    prepared = [
-        song_to_encode(text_encoder.tokenizer, plan, text_task(plan, samples=song.samples))
-        for song, plan in zip(songs, given, strict=True)
-    ]
-    packed = encode_prompts(networks, model, text_encoder, [item.prompt for item in prepared])
+    tasks = [text_task(plan, samples=song.samples) for song, plan in zip(songs, given, strict=True)]
+    prompts = [tokenize(text_encoder.tokenizer, *pair) for pair in zip(given, tasks, strict=True)]
+    packed = encode_prompts(networks, model, text_encoder, prompts)
     finished = []
-    for song, item, states in zip(songs, prepared, packed, strict=True):
-        structure = structure_of_codes(networks, model, item.task.codes) if item.task.codes else None
-        conditions = song_conditions(item.task, item.prompt, states, model.silence, structure=structure)
-        finished.append(FinishedSong(padded_with_silence(song.latents, item.task.frames, model.silence), conditions))
+    for song, task, prompt, states in zip(songs, tasks, prompts, packed, strict=True):
+        structure = structure_of_codes(networks, model, task.codes) if task.codes else None
+        conditions = song_conditions(task, prompt, states, model.silence, structure=structure)
+        finished.append(FinishedSong(padded_with_silence(song.latents, task.frames, model.silence), conditions))
     return finished
 
 
