@@ -11,6 +11,15 @@ from .host import feedback
 CATEGORY = "audio/ACE Composer"
 
 
+def filename_input(default: str) -> Any:
+    """Where an output node writes, below the output folder."""
+    return io.String.Input(
+        "filename_prefix",
+        default=default,
+        tooltip="File name; a number is added. Subfolders of the output folder are created as needed.",
+    )
+
+
 def shown(node: type[io.ComfyNode], text: str, *outputs: Any, **more_ui: Any) -> io.NodeOutput:
     """A node's outputs, with text shown on it.
 

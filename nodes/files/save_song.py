@@ -21,7 +21,7 @@ from ...ace_core.song_files.replay import sources_left_out
 from .. import compat
 from ..host import feedback, results
 from ..load.hashes import model_hashes, model_inputs
-from ..node import CATEGORY, shown
+from ..node import CATEGORY, filename_input, shown
 from ..render.latents import sample_counts, song_records
 from ..wires import SONG_SEPARATOR, AceBlueprint, AceBlueprintWire, AceScores, AceScoresWire
 
@@ -43,11 +43,7 @@ class AceComposerSaveSong(io.ComfyNode):
                 AceBlueprintWire.Input(
                     "blueprint", tooltip="The blueprint from Encode: one for all songs, or one for each."
                 ),
-                io.String.Input(
-                    "filename_prefix",
-                    default="songs/ace_composer",
-                    tooltip="File name; a number is added. Subfolders of the output folder are created as needed.",
-                ),
+                filename_input("songs/ace_composer"),
                 io.Combo.Input(
                     "encoding",
                     options=list(ENCODINGS),

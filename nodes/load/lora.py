@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Any
 
 import torch
 from comfy_api.v0_0_2 import io
@@ -130,11 +131,7 @@ class AceComposerSaveLora(io.ComfyNode):
             search_aliases=["extract lora", "resize lora", "merge lora", "svd", "export"],
             inputs=[
                 AceModelWire.Input("model", tooltip="The model with adapters from Load LoRA, or a fine-tuned model."),
-                io.String.Input(
-                    "name",
-                    default="ace_step/my_style",
-                    tooltip="Name in models/loras; a number is added, so no file is overwritten.",
-                ),
+                lora_name_input(),
                 io.Int.Input(
                     "rank",
                     default=64,
@@ -199,6 +196,14 @@ class AceComposerSaveLora(io.ComfyNode):
         )
         place = (saved.parent if STYLES[style] == "peft" else saved).relative_to(root).as_posix()
         return shown(cls, "\n".join((f"{FOLDER}/{place}", _size(extraction), *_left_out(model, base))))
+
+
+def lora_name_input() -> Any:
+    return io.String.Input(
+        "name",
+        default="ace_step/my_style",
+        tooltip="Name in models/loras; a number is added, so no file is overwritten.",
+    )
 
 
 def lora_options() -> list[str]:

@@ -10,7 +10,7 @@ from ...ace_core.song.blueprint import Blueprint, with_user_values
 from ...ace_core.song.blueprint_json import MAX_BLUEPRINT_CHARACTERS, blueprints_from_json, blueprints_to_json
 from .. import compat
 from ..host import feedback, folders, results
-from ..node import CATEGORY, shown
+from ..node import CATEGORY, filename_input, shown
 from ..wires import AceBlueprint, AceBlueprintWire
 
 
@@ -59,11 +59,7 @@ class AceComposerSaveBlueprint(io.ComfyNode):
             search_aliases=["export", "plan", "json"],
             inputs=[
                 AceBlueprintWire.Input("blueprint", tooltip="One song plan, or several in one file."),
-                io.String.Input(
-                    "filename_prefix",
-                    default="blueprints/ace_composer",
-                    tooltip="File name; a number is added. Subfolders of the output folder are created as needed.",
-                ),
+                filename_input("blueprints/ace_composer"),
             ],
             outputs=[],
             is_output_node=True,

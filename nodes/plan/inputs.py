@@ -15,6 +15,7 @@ from ...ace_core.song.fields import MAX_BATCH_SIZE, SONG_FIELDS
 from .. import compat
 from ..host import feedback
 from ..node import shown
+from ..wires import AceBlueprintWire
 
 MAX_SHOWN_CHARACTERS = 120
 MOST_IN_LINES = 2  # songs with a line for each field; more would make the node taller than the page
@@ -115,6 +116,15 @@ def seeds_for(blueprints: tuple[Blueprint, ...], seed: int, batch_size: int) -> 
             f"{len(blueprints)}, which both plan each once"
         )
     return item_seeds(seed, max(len(blueprints), batch_size))
+
+
+def plan_outputs() -> list[Any]:
+    return [
+        AceBlueprintWire.Output(
+            "ace_blueprint", display_name="blueprint", tooltip="The song plan. Planned fields are marked as planned."
+        ),
+        io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
+    ]
 
 
 def planned_output(node: type[io.ComfyNode], planned: PlannedSongs) -> io.NodeOutput:

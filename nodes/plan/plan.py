@@ -13,7 +13,15 @@ from .. import compat
 from ..host.networks import NETWORKS
 from ..node import CATEGORY
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlannerWire
-from .inputs import batch_size_input, chosen_parameters, planned_output, sampling_inputs, seed_input, seeds_for
+from .inputs import (
+    batch_size_input,
+    chosen_parameters,
+    plan_outputs,
+    planned_output,
+    sampling_inputs,
+    seed_input,
+    seeds_for,
+)
 
 
 class AceComposerPlan(io.ComfyNode):
@@ -105,14 +113,7 @@ class AceComposerPlan(io.ComfyNode):
                 ),
                 *sampling_inputs(CODES_PARAMETERS),
             ],
-            outputs=[
-                AceBlueprintWire.Output(
-                    "ace_blueprint",
-                    display_name="blueprint",
-                    tooltip="The song plan. Planned fields are marked as planned.",
-                ),
-                io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
-            ],
+            outputs=plan_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 

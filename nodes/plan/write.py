@@ -14,7 +14,7 @@ from .. import compat
 from ..host.networks import NETWORKS
 from ..node import CATEGORY
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlannerWire
-from .inputs import batch_size_input, planned_output, sampling_inputs, seed_input, seeds_for
+from .inputs import batch_size_input, plan_outputs, planned_output, sampling_inputs, seed_input, seeds_for
 
 
 class AceComposerWriteSong(io.ComfyNode):
@@ -47,14 +47,7 @@ class AceComposerWriteSong(io.ComfyNode):
                 ),
                 *sampling_inputs(WRITE_PARAMETERS),
             ],
-            outputs=[
-                AceBlueprintWire.Output(
-                    "ace_blueprint",
-                    display_name="blueprint",
-                    tooltip="The song plan. Planned fields are marked as planned.",
-                ),
-                io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
-            ],
+            outputs=plan_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -101,14 +94,7 @@ class AceComposerRewrite(io.ComfyNode):
                 ),
                 *sampling_inputs(WRITE_PARAMETERS),
             ],
-            outputs=[
-                AceBlueprintWire.Output(
-                    "ace_blueprint",
-                    display_name="blueprint",
-                    tooltip="The song plan. Planned fields are marked as planned.",
-                ),
-                io.String.Output("text", display_name="text", tooltip="The whole plan as text."),
-            ],
+            outputs=plan_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 

@@ -21,7 +21,7 @@ from ...ace_core.stages.listen import time_songs
 from .. import compat
 from ..host import results
 from ..host.networks import NETWORKS
-from ..node import CATEGORY, shown
+from ..node import CATEGORY, filename_input, shown
 from ..wires import SONG_SEPARATOR, AceBlueprint, AceBlueprintWire, AceModelWire, AceTextEncoderWire
 from .inputs import finished_songs, recording_inputs, recordings, steps_input
 
@@ -59,11 +59,7 @@ class AceComposerLyricTiming(io.ComfyNode):
                     default="lrc",
                     tooltip="Which files to write to the output folder. The outputs always have all formats.",
                 ),
-                io.String.Input(
-                    "filename_prefix",
-                    default="lyrics/ace_composer",
-                    tooltip="Name of the files. Subfolders of the output folder are created as needed.",
-                ),
+                filename_input("lyrics/ace_composer"),
                 *recording_inputs(),
                 AceBlueprintWire.Input(
                     "blueprint",

@@ -37,7 +37,7 @@ from ...ace_core.training.training_options import AUTO, Recompute, TrainingOptio
 from .. import compat
 from ..host import adapters, feedback, folders, networks, results
 from ..host.networks import NETWORKS
-from ..load.lora import FOLDER, STYLES
+from ..load.lora import FOLDER, STYLES, lora_name_input
 from ..node import CATEGORY, shown
 from ..wires import AceConditioningWire, AceModelWire, AceTrainingData, AceTrainingDataWire, AceVaeWire
 
@@ -62,11 +62,7 @@ class AceComposerTrainLora(io.ComfyNode):
                     "model", tooltip="From Load Models, without adapters: the model that the adapter is for."
                 ),
                 AceTrainingDataWire.Input("data", tooltip="From Preprocess, made with the same model."),
-                io.String.Input(
-                    "name",
-                    default="ace_step/my_style",
-                    tooltip="Name in models/loras; a number is added, so no file is overwritten.",
-                ),
+                lora_name_input(),
                 io.Combo.Input(
                     "adapter",
                     options=list(ADAPTERS),
