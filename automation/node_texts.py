@@ -13,6 +13,7 @@ from typing import Any
 
 WORDS = {"INT": "whole number", "FLOAT": "number", "STRING": "text", "BOOLEAN": "on or off"}
 MOST_OPTIONS = 16  # longer lists, of languages and keys, would fill the page
+LARGEST_SHOWN = 10**9  # seeds go up to 2**64 - 1
 MOST_CHARACTERS = 40  # of a default that is shown
 NO_OUTPUTS = "None."
 
@@ -114,6 +115,8 @@ def _kind(described: Mapping[str, Any], wires: Mapping[str, str]) -> str:
         if len(options) > MOST_OPTIONS:
             return f"`{options[0]}`, `{options[1]}` and {len(options) - 2} more"
         return ", ".join(f"`{option}`" for option in options)
+    if kind == "INT" and described["max"] > LARGEST_SHOWN:
+        return f"{WORDS[kind]} from {described['min']}"
     if kind in ("INT", "FLOAT"):
         return f"{WORDS[kind]}, {_number(described['min'])} to {_number(described['max'])}"
     return _type(kind, wires)

@@ -58,6 +58,7 @@ def test_a_line_of_a_help_page() -> None:
     node = {
         "inputs": [
             {"name": "bpm", "required": True, "type": "INT", "default": 0, "min": 0, "max": 300},
+            {"name": "seed", "required": True, "type": "INT", "default": 0, "min": 0, "max": 2**64 - 1},
             {"name": "solver", "required": False, "type": "COMBO", "default": "a_b", "options": ["a_b", "c"]},
             {"name": "note", "required": False, "type": "STRING", "default": "", "advanced": True},
             {"name": "model", "required": True, "type": "ACE_MODEL"},
@@ -65,13 +66,14 @@ def test_a_line_of_a_help_page() -> None:
         "outputs": [{"type": "LATENT", "name": "latent"}],
     }
     texts = {
-        "inputs": {name: {"tooltip": f"The {name} [1] a_b."} for name in ("bpm", "solver", "note", "model")},
+        "inputs": {name: {"tooltip": f"The {name} [1] a_b."} for name in ("bpm", "seed", "solver", "note", "model")},
         "outputs": {"0": {"tooltip": "Result."}},
     }
     page = "# Node\n\nIntro.\n\n## Inputs\nold\n## Outputs\n\nold\n\n## Notes\n\n- Stays.\n"
     assert help_page(page, node, texts, {"ACE_MODEL": "ACE model"}) == (
         "# Node\n\nIntro.\n\n## Inputs\n\n"
         "- **`bpm`** (whole number, 0 to 300, default 0): The bpm \\[1\\] a\\_b.\n"
+        "- **`seed`** (whole number from 0, default 0): The seed \\[1\\] a\\_b.\n"
         "- **`solver`** (`a_b`, `c`, default `a_b`, optional): The solver \\[1\\] a\\_b.\n"
         "- **`note`** (text, advanced): The note \\[1\\] a\\_b.\n"
         "- **`model`** (ACE model): The model \\[1\\] a\\_b.\n\n"
