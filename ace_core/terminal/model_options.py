@@ -37,7 +37,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vae", type=Path, metavar="NAME")
     parser.add_argument("--variant", choices=VARIANTS, help="of a renamed file")
     parser.add_argument(
-        "--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times"
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[=STRENGTH]",
+        help="a path, or a name in loras; may be given several times",
     )
 
 
@@ -74,7 +78,7 @@ def song_models(networks: Networks, options: argparse.Namespace, console: Consol
     )
     model, text_encoder, vae = load_models(networks, sources, variant=options.variant, precision=options.precision)
     for choice in options.lora:
-        model = _with_lora(model, choice, console)
+        model = _with_lora(model, choice, options.models, console)
     console.note(f"{model!r} on {networks.device_name(networks.device_of(model.dit))}")
     return SongModels(model, text_encoder, vae)
 
@@ -92,9 +96,10 @@ def song_planner(networks: Networks, options: argparse.Namespace, console: Conso
     return planner
 
 
-def _with_lora(model: AceModel, choice: str, console: Console) -> AceModel:
-    """The model with an adapter, given as FILE or FILE=STRENGTH."""
-    path, strength = _lora_choice(choice)
+def _with_lora(model: AceModel, choice: str, models: Path, console: Console) -> AceModel:
+    """The model with an adapter, given as FILE or FILE=STRENGTH; a file of the folder loras needs its name only."""
+    name, strength = _lora_choice(choice)
+    path = next((path for path in (Path(name), models / "loras" / name) if path.exists()), Path(name))
     files, remarks = inspect_lora(path, model)
     for remark in remarks:
         console.note(remark)
@@ -103,12 +108,11 @@ def _with_lora(model: AceModel, choice: str, console: Console) -> AceModel:
     return model._replace(dit=merged, adapters=(*model.adapters, applied))
 
 
-def _lora_choice(choice: str) -> tuple[Path, float]:
-    whole = Path(choice)
-    if whole.exists() or "=" not in choice:
-        return whole, 1.0
+def _lora_choice(choice: str) -> tuple[str, float]:
+    if "=" not in choice or Path(choice).exists():
+        return choice, 1.0
     file, _, strength = choice.rpartition("=")
     try:
-        return Path(file), float(strength)
+        return file, float(strength)
     except ValueError as error:
         raise ValueError(f"--lora takes FILE or FILE=STRENGTH with a number, got {choice!r}") from error
