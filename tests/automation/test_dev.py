@@ -40,15 +40,18 @@ def test_a_plain_test_runs_every_step_and_reports_the_failed_one(
         ["FAILED", "lint"],
         ["passed", "types"],
         ["passed", "unit"],
+        ["passed", "slow"],
         ["passed", "host"],
         ["passed", "browser"],
     ]
-    assert [command[1] for command in commands] == ["ruff", "ruff", "mypy", "pytest", "pytest", "pytest"]
+    modules = ["ruff", "ruff", "mypy", "automation/node_types.py", "pytest", "pytest", "pytest", "pytest"]
+    assert [command[-1] if len(command) == 1 else command[1] for command in commands] == modules
 
 
 def test_pytest_gets_what_follows_the_dashes(commands: list[tuple[str, ...]]) -> None:
     assert dev.main(["test", "types", "gpu", "--", "-k", "dit", "-x"]) == 0
-    assert commands == [("-m", "mypy"), ("-m", "pytest", "-m", "gpu", "-k", "dit", "-x")]
+    types = [("-m", "mypy"), ("automation/node_types.py",)]
+    assert commands == [*types, ("-m", "pytest", "-m", "gpu", "-k", "dit", "-x")]
 
 
 def test_all_includes_the_gpu(commands: list[tuple[str, ...]]) -> None:

@@ -100,6 +100,7 @@ def test_null_velocity_equals_diffusers_with_repeated_null_rows() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_xl_at_full_width_equals_diffusers() -> None:
     dit = build(XL_FOUR_LAYERS, 4)
     x, context, conditions = random_inputs(XL_FOUR_LAYERS, 4, batch=1, frames=301, tokens=60)

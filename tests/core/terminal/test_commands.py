@@ -163,6 +163,7 @@ def test_several_plans_without_codes_are_printed(models: Path, capsys: pytest.Ca
     assert plans[0] != plans[1]
 
 
+@pytest.mark.slow
 def test_a_recording_becomes_a_plan(models: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seed = ("--seed", "5")  # with it the small planner writes few words
     assert run("understand", song, "--models", models, "--keep-codes", *seed, "--json") == 0

@@ -73,6 +73,7 @@ def test_whole_numbers_serve_as_floats(tmp_path: Path) -> None:
     assert config.torch_dtype == (torch.bfloat16 if torch.cuda.is_available() else torch.float32)
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does(folder: Path) -> None:
     """The same batches, shared out; gradients differ in rounding only."""
     write_config(folder, "alone", TRAINING + "accumulation = 2\n")
