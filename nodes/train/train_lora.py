@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from comfy_api.v0_0_2 import io
@@ -27,19 +26,19 @@ from ...ace_core.sampling.options import SamplerOptions, resolve
 from ...ace_core.song_files.encoding import ENCODINGS, Sound, encode
 from ...ace_core.stages.decode import decode_songs, finish_songs
 from ...ace_core.stages.encode import AceConditioning
-from ...ace_core.training.adapted_copy import AttentionBlocks, TrainedKind, attach_weights, detach_weights
+from ...ace_core.training.adapted_copy import TrainedKind, attach_weights, detach_weights
 from ...ace_core.training.hyperparameters import MAX_RANK, MAX_TRAINING_STEPS, PRESETS
 from ...ace_core.training.messages import StepMessages
-from ...ace_core.training.optimizers import OptimizerName
 from ...ace_core.training.results import check_style, save_trained
 from ...ace_core.training.trainer import StepReport, Trained, train
-from ...ace_core.training.training_options import AUTO, Recompute, TrainingOptions, TrainingPlan, plan_training
+from ...ace_core.training.training_options import AUTO, TrainingOptions, TrainingPlan, plan_training
 from .. import compat
 from ..host import adapters, feedback, folders, networks, results
 from ..host.networks import NETWORKS
 from ..load.lora import FOLDER, STYLES, lora_name_input
 from ..node import CATEGORY, shown
 from ..wires import AceConditioningWire, AceModelWire, AceTrainingData, AceTrainingDataWire, AceVaeWire
+from .inputs import advanced_inputs
 
 ADAPTERS: dict[str, TrainedKind] = {"LoRA": "lora", "DoRA": "dora", "LoKr": "lokr"}
 STATE_FOLDER = "ace_step_training_runs"
@@ -121,7 +120,7 @@ class AceComposerTrainLora(io.ComfyNode):
                     tooltip="From Encode: the song to render during training, always with this node's seed.",
                 ),
                 AceVaeWire.Input("vae", optional=True, tooltip="From Load Models: decodes the songs."),
-                *_advanced_inputs(),
+                *advanced_inputs(),
             ],
             outputs=[
                 AceModelWire.Output("ace_model", display_name="model", tooltip="The model with the trained adapter."),
@@ -307,105 +306,3 @@ def _reporter(node_id: str | None, plan: TrainingPlan) -> Callable[[StepReport],
         update(step.done, step.total)
 
     return report
-
-
-def _advanced_inputs() -> list[Any]:
-    """The wishes that few people have, with the defaults of `TrainingOptions`."""
-    defaults = {entry.name: entry.default for entry in fields(TrainingOptions)}
-
-    def number(kind: Any, name: str, least: float, most: float, tooltip: str, **more: Any) -> Any:
-        return kind.Input(name, default=defaults[name], min=least, max=most, optional=True, tooltip=tooltip, **more)
-
-    def choice(name: str, options: list[str], tooltip: str) -> Any:
-        return io.Combo.Input(name, options=options, default=defaults[name], optional=True, tooltip=tooltip)
-
-    inputs = [
-        number(io.Float, "alpha", 0.0, 1024.0, "The adapter is scaled by alpha / rank. 0: twice the rank.", step=1.0),
-        number(
-            io.Float,
-            "dropout",
-            0.0,
-            0.5,
-            "Share of the adapter's inputs dropped at random, against overfitting; LoRA and DoRA.",
-            step=0.01,
-        ),
-        choice(
-            "attention",
-            list(get_args(AttentionBlocks)),
-            "Which attention to train. self: how the sound relates to itself. cross: how it follows "
-            "caption and lyrics.",
-        ),
-        choice(
-            "optimizer",
-            [AUTO, *get_args(OptimizerName)],
-            "auto: that of the preset. adamw8bit needs the package bitsandbytes, prodigy needs "
-            "prodigyopt; adafactor needs the least memory.",
-        ),
-        number(
-            io.Int,
-            "batch_size",
-            0,
-            64,
-            "Clips in a batch; only clips of equal length share one. 0: that of the preset.",
-        ),
-        number(io.Int, "accumulation", 0, 64, "Gradient accumulation: batches for each step. 0: that of the preset."),
-        number(
-            io.Int,
-            "warm_up",
-            -1,
-            10_000,
-            "Warm-up: steps with a rising learning rate. -1: a tenth of all, at most 100.",
-        ),
-        number(
-            io.Float, "weight_decay", 0.0, 1.0, "Weight decay: pulls the adapter's weights towards zero.", step=0.001
-        ),
-        number(
-            io.Float,
-            "max_seconds",
-            1.0,
-            600.0,
-            "Longer clips are cropped to a random part of this length, a new one each time. Less "
-            "needs less memory and time.",
-            step=1.0,
-        ),
-        number(
-            io.Float,
-            "condition_dropout",
-            -1.0,
-            1.0,
-            "Share of the clips trained without caption and lyrics. -1: 0.15 for base and sft, whose "
-            "guidance needs it, 0 for turbo.",
-            step=0.01,
-        ),
-        number(
-            io.Float,
-            "average",
-            0.0,
-            0.9999,
-            "Decay of a moving average (EMA) of the weights to save, e.g. 0.99. 0: save the last weights.",
-            step=0.0001,
-        ),
-        choice(
-            "recompute",
-            list(get_args(Recompute)),
-            "Gradient checkpointing: compute each layer twice to save memory. auto: only if it would "
-            "not fit otherwise.",
-        ),
-        io.Int.Input(
-            "save_every",
-            default=100,
-            min=1,
-            max=MAX_TRAINING_STEPS,
-            optional=True,
-            tooltip="Steps between checkpoints, from which an interrupted training continues.",
-        ),
-        io.Combo.Input(
-            "style",
-            options=list(STYLES),
-            default=next(iter(STYLES)),
-            optional=True,
-            tooltip="ComfyUI file: loads here and in ComfyUI's own LoRA loader. PEFT folder: loads here, in "
-            "the official app and in diffusers; not for LoKr.",
-        ),
-    ]
-    return [compat.advanced(widget) for widget in inputs]
