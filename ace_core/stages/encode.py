@@ -85,6 +85,11 @@ def encode_songs(
         for index, (plan, task) in enumerate(pairs)
         if task.follow_share < 1
     }
+    notes = [line for pair, prompt in zip(pairs, prompts, strict=True) for line in _summary(*pair, prompt)]
+    if references:
+        notes.append(f"with the timbre of {len(references)} reference(s)")
+    if codes_strength < 1 and not any(task.codes for _, task in pairs):
+        notes.append("codes_strength does nothing: there are no audio codes in the blueprint")
     packed = encode_prompts(networks, model, text_encoder, [*prompts, *second_prompts.values()], references)
     second_packed = dict(zip(second_prompts, packed[len(pairs) :], strict=True))
     conditions = tuple(
@@ -98,11 +103,6 @@ def encode_songs(
         )
         for index, (_, task) in enumerate(pairs)
     )
-    notes = [line for pair, prompt in zip(pairs, prompts, strict=True) for line in _summary(*pair, prompt)]
-    if references:
-        notes.append(f"with the timbre of {len(references)} reference(s)")
-    if codes_strength < 1 and not any(task.codes for _, task in pairs):
-        notes.append("codes_strength does nothing: there are no audio codes in the blueprint")
     return Encoded(AceConditioning(conditions, settings=settings), tuple(notes))
 
 
