@@ -63,7 +63,7 @@ TWO_WORKERS = ("-n", "2", "--dist", "worksteal")
 NOT_NEWER = " and not newer_host"  # left out where the host is a newer one
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {  # step -> commands of the virtual environment's Python
     "lint": (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", ".")),
-    "types": (("-m", "mypy"), ("automation/node_types.py",)),
+    "types": (("-m", "mypy"), ("-m", "mypy", "benchmarks"), ("automation/node_types.py",)),
     "unit": ((*PYTEST, *TWO_WORKERS, "-m", "not host and not browser and not gpu and not slow"),),
     "slow": ((*PYTEST, *TWO_WORKERS, "-m", "slow and not host and not browser and not gpu"),),
     "host": ((*PYTEST, "-m", f"host and not gpu{NOT_NEWER}"),),

@@ -16,13 +16,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import psutil
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ace_core.checkpoints.inspection import inspect_model
+from ace_core.checkpoints.inspection import WeightSource, inspect_model
 from ace_core.checkpoints.loading import build_network, weight_key
 from ace_core.checkpoints.registry import WeightRegistry
 
@@ -58,13 +59,14 @@ def load_ours(path: Path, registry: WeightRegistry) -> list[nn.Module]:
     """What a loader node holds afterwards."""
     model = inspect_model(path)
     sources = [source for source in (model.dit, model.condition_encoder, model.audio_tokenizer) if source is not None]
-    return [
-        registry.get(
-            weight_key(source, torch.bfloat16),
-            lambda source=source: build_network(source, ops=nn, dtype=torch.bfloat16),
+
+    def build(source: WeightSource[Any]) -> nn.Module:
+        network: nn.Module = registry.get(
+            weight_key(source, torch.bfloat16), lambda: build_network(source, ops=nn, dtype=torch.bfloat16)
         )
-        for source in sources
-    ]
+        return network
+
+    return [build(source) for source in sources]
 
 
 def touch(tensors: Iterable[Tensor]) -> None:

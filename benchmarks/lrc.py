@@ -50,12 +50,9 @@ def main() -> None:
     def noise(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
 
-    song = SongConditions(
-        packed=noise(HEADER_TOKENS + count + OTHER_TOKENS, PUBLISHED_2B.condition_size),
-        source=noise(frames, 64),
-        mask=torch.ones(frames),
-        sample_count=sample_count(DURATION_SECONDS),
-    )
+    packed = noise(HEADER_TOKENS + count + OTHER_TOKENS, PUBLISHED_2B.condition_size)
+    source = noise(frames, 64)
+    song = SongConditions(packed, source, torch.ones(frames), sample_count(DURATION_SECONDS), source)
     tokens = lyrics_of(count)
     latents = noise(frames, 64)
 
@@ -103,7 +100,7 @@ def lyrics_of(count: int) -> LyricTokens:
 @torch.inference_mode()
 def attention_memory_bytes(count: int, frames: int, device: torch.device, dtype: torch.dtype) -> int:
     """Peak of the attention of all lyric heads, as if they were heads of one layer, and of the times from it."""
-    layer = random_network(DiTLayer(PUBLISHED_2B, ops=nn, device="meta"), device, dtype)
+    layer = random_network(DiTLayer(PUBLISHED_2B, 0, ops=nn, device="meta"), device, dtype)
     heads = [head for chosen in lyric_heads(PUBLISHED_2B) for head in chosen.heads]
     tokens = lyrics_of(count)
     positions = frames // PUBLISHED_2B.patch_size

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ace_core.audio.waveform import latent_frames, sample_count
+from ace_core.checkpoints.inspection import Network
 from ace_core.models.dit import DiT
 from ace_core.models.oobleck import Oobleck, OobleckConfig
 from ace_core.render.conditions import SongConditions
@@ -33,7 +34,7 @@ PUBLISHED_VAE = OobleckConfig(
 )
 
 
-def random_network(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+def random_network(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
     """Small seeded random weights on the device."""
     generator = torch.Generator(device).manual_seed(0)
     weights = {
@@ -53,12 +54,9 @@ def main() -> None:
     dit = random_network(DiT(PUBLISHED_2B, ops=nn, device="meta"), device, dtype)
     vae = random_network(Oobleck(PUBLISHED_VAE, ops=nn, device="meta"), device, dtype)
     generator = torch.Generator().manual_seed(1)
-    song = SongConditions(
-        packed=torch.randn(CONDITION_TOKENS, PUBLISHED_2B.condition_size, generator=generator),
-        source=torch.randn(frames, 64, generator=generator),
-        mask=torch.ones(frames),
-        sample_count=sample_count(seconds),
-    )
+    packed = torch.randn(CONDITION_TOKENS, PUBLISHED_2B.condition_size, generator=generator)
+    source = torch.randn(frames, 64, generator=generator)
+    song = SongConditions(packed, source, torch.ones(frames), sample_count(seconds), source)
     settings = resolve(SamplerOptions(), "turbo").settings
     latents: list[torch.Tensor] = []
 

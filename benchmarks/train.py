@@ -24,7 +24,6 @@ from torch.nn import functional as F
 from ace_core.audio.waveform import latent_frames
 from ace_core.dataset.samples import Manifest, SampleEntry, TrainingSample, write_sample
 from ace_core.models.dit import DiT
-from ace_core.models.layers import scaled_dot_product_attention
 from ace_core.runtime import Runtime
 from ace_core.training.adapted_copy import AdapterSettings, TrainedKind, attach_weights, build_copy
 from ace_core.training.hyperparameters import TrainingSettings
@@ -71,13 +70,14 @@ def our_step(shared: DiT, sample: TrainingSample, folder: Path, options: Options
     entry = SampleEntry("clip.safetensors", "clip.wav", DURATION_SECONDS, "")
     manifest = Manifest("clip", BASE_MODEL, "", "", (entry,))
     width = shared.config.condition_size
-    task = plan_task(folder, manifest, settings, base_model=BASE_MODEL, kind="turbo", width=width)
+    task = plan_task(folder, manifest, settings, base_model=BASE_MODEL, variant="turbo", width=width)
     tree = build_copy(shared, settings.adapter, settings.seed)
-    attach_weights(tree, shared, Runtime(options.device, options.dtype))
+    runtime = Runtime(options.device, options.dtype)
+    attach_weights(tree, shared, runtime)
     run = TrainingRun(tree, task, folder / "state.safetensors", ALONE)
 
     def step() -> None:
-        loss = run.gradients(options.device, options.dtype, scaled_dot_product_attention, lambda: None)
+        loss = run.gradients(runtime, lambda: None)
         run.change_weights(loss)
 
     return step

@@ -44,13 +44,13 @@ def test_a_plain_test_runs_every_step_and_reports_the_failed_one(
         ["passed", "host"],
         ["passed", "browser"],
     ]
-    modules = ["ruff", "ruff", "mypy", "automation/node_types.py", "pytest", "pytest", "pytest", "pytest"]
+    modules = ["ruff", "ruff", "mypy", "mypy", "automation/node_types.py", "pytest", "pytest", "pytest", "pytest"]
     assert [command[-1] if len(command) == 1 else command[1] for command in commands] == modules
 
 
 def test_pytest_gets_what_follows_the_dashes(commands: list[tuple[str, ...]]) -> None:
     assert dev.main(["test", "types", "gpu", "--", "-k", "dit", "-x"]) == 0
-    types = [("-m", "mypy"), ("automation/node_types.py",)]
+    types = [("-m", "mypy"), ("-m", "mypy", "benchmarks"), ("automation/node_types.py",)]
     assert commands == [*types, ("-m", "pytest", "-m", "gpu", "-k", "dit", "-x")]
 
 

@@ -67,7 +67,7 @@ def management() -> Any:
 def node_output(class_name: str, **inputs: Any) -> Any:
     """Run a node as ComfyUI does: in inference mode, with its hidden inputs."""
     found = getattr(pack_module("nodes"), class_name)
-    prepared = type(class_name, (found,), {"hidden": SimpleNamespace(unique_id=None)})
+    prepared: Any = type(class_name, (found,), {"hidden": SimpleNamespace(unique_id=None)})
     with torch.inference_mode():
         return prepared.execute(**inputs)
 
