@@ -81,7 +81,7 @@ def find_models(root: Path | None) -> FoundModels:
     if not root.exists():
         raise ValueError(f"there is no {root}: --models must be a folder with models, or a model file")
     found: dict[str, list[Path]] = {kind: [] for kind in ALL_KINDS}
-    for path in _candidates(root):
+    for path in _candidates(root, set()):
         for kind in _kinds_of(path):
             found[kind].append(path)
     for paths in found.values():
@@ -96,8 +96,12 @@ def _comfyui_models() -> Path | None:
     return models if folder.name == "custom_nodes" and models.is_dir() else None
 
 
-def _candidates(root: Path) -> Iterator[Path]:
-    """Files and folders that may be networks."""
+def _candidates(root: Path, seen: set[Path]) -> Iterator[Path]:
+    """Files and folders that may be networks; a link to a folder that was `seen` leads nowhere."""
+    real = root.resolve()
+    if real in seen:
+        return
+    seen.add(real)
     is_one_network = (root / "config.json").is_file() and has_weights(root)
     if root.is_file() or is_one_network or _is_pipeline(root):
         yield root
@@ -106,7 +110,7 @@ def _candidates(root: Path) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _candidates(path)
+            yield from _candidates(path, seen)
         elif path.suffix in WEIGHT_SUFFIXES:
             yield path
 

@@ -218,6 +218,7 @@ def test_doctor_names_what_is_there_and_what_is_missing(
         "vae": 1,
         "planner": 1,
     }
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     assert run("doctor", "--models", tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
     missing = [line for line in lines if "MISSING" in line]
