@@ -24,6 +24,7 @@ from .model_options import (
     song_models,
     song_planner,
 )
+from .output_files import add_overwrite_option, prepare_outputs
 from .plan_options import add_plan_options, plans_of
 
 
@@ -45,6 +46,7 @@ def plan(options: argparse.Namespace, console: Console) -> Any:
         OSError: a file that cannot be read or written.
     """
     plans = plans_of(options)
+    _prepare_output(options)
     networks = networks_of(options, console)
     planner = song_planner(networks, options, console)
     console.stage("plan")
@@ -75,6 +77,7 @@ def understand(options: argparse.Namespace, console: Console) -> Any:
         OSError: a file that cannot be read or written.
     """
     sound = read_sound(options.audio)
+    _prepare_output(options)
     networks = networks_of(options, console)
     model, _, vae = song_models(networks, options, console)
     planner = song_planner(networks, options, console)
@@ -88,8 +91,13 @@ def understand(options: argparse.Namespace, console: Console) -> Any:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="PLAN.json", help="default: printed")
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    add_overwrite_option(parser)
     parser.add_argument("--seed", type=int, default=0)
+
+
+def _prepare_output(options: argparse.Namespace) -> None:
+    if options.out is not None:
+        prepare_outputs([options.out], overwrite=options.overwrite)
 
 
 def _give(planned: PlannedSongs, options: argparse.Namespace, console: Console) -> Any:

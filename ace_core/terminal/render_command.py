@@ -25,6 +25,7 @@ from ..stages.encode import encode_songs
 from ..stages.render import new_take, render_songs
 from .console import Console
 from .model_options import add_model_options, networks_of, song_models
+from .output_files import add_overwrite_option, prepare_outputs
 from .plan_options import add_plan_options, plans_of
 
 SAMPLER_FIELDS = [field for field in fields(SamplerOptions) if field.name != "denoise"]  # of a song made from another
@@ -37,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--out", type=Path, required=True, metavar="SONG.flac", help="flac, wav, mp3 or opus")
     output.add_argument("--encoding", choices=list(ENCODINGS), help="default: the best of the file's format")
-    output.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    add_overwrite_option(output)
     output.add_argument("--title", default="", help="what players show")
     output.add_argument("--no-normalize", action="store_true", help="keep the level instead of a peak of -1 dBFS")
     sampler = parser.add_argument_group(
@@ -118,7 +119,5 @@ def _output_paths(options: argparse.Namespace, count: int) -> list[Path]:
     """The path, or one for each of several songs (name_1.flac, name_2.flac, ...), in a folder that exists."""
     path: Path = options.out
     paths = [path] if count == 1 else [path.with_stem(f"{path.stem}_{number}") for number in range(1, count + 1)]
-    for existing in filter(Path.exists, () if options.overwrite else paths):
-        raise ValueError(f"{existing} is there already: choose another --out, or --overwrite it")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    prepare_outputs(paths, overwrite=options.overwrite)
     return paths

@@ -261,6 +261,7 @@ def test_a_missing_package_is_one_sentence(tmp_path: Path) -> None:
             ("render", *SONG, "--out", "a.wav", "--models", "{models}", "--lora", "x.safetensors=much"),
             "--lora takes FILE or FILE=STRENGTH with a number, got 'x.safetensors=much'",
         ),
+        (("plan", "--caption", "x", "--models", "{models}", "--out", "{there}"), "is there already: choose another"),
         (("plan", "--caption", "x", "--models", "{empty}"), "holds no planner: put an ACE-Step 5 Hz language model"),
         (("understand", "no.wav", "--models", "{models}"), "no.wav"),
         (("inspect", "{there}"), "song.flac"),
