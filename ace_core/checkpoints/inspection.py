@@ -135,7 +135,7 @@ def inspect_model(path: Path | str) -> ModelFiles:
     """
     path = Path(path)
     root = _model_root(path)
-    if _is_pipeline(root):
+    if is_pipeline(root):
         return _inspect_pipeline(root)
     weights = read_weights(root)
     kind = kinds.identify(weights.tensors)
@@ -373,7 +373,8 @@ def _published_name(path: Path) -> str:
     return path.parent.name if path.name.startswith(("model.", "model-")) else path.name
 
 
-def _is_pipeline(path: Path) -> bool:
+def is_pipeline(path: Path) -> bool:
+    """Whether a folder has the diffusers layout."""
     return all((path / component).is_dir() for component in ("transformer", "condition_encoder"))
 
 
@@ -382,9 +383,9 @@ def _model_root(path: Path) -> Path:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist.")
     folder = path if path.is_dir() else path.parent
-    if folder.name in keys.DIFFUSERS_PREFIXES and _is_pipeline(folder.parent):
+    if folder.name in keys.DIFFUSERS_PREFIXES and is_pipeline(folder.parent):
         return folder.parent
-    if not path.is_dir() or _is_pipeline(path) or has_weights(path):
+    if not path.is_dir() or is_pipeline(path) or has_weights(path):
         return path
     models = sorted(child for child in path.glob(MODEL_FOLDER) if child.is_dir())
     if len(models) > 1:

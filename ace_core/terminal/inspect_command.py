@@ -17,6 +17,7 @@ from ..checkpoints.inspection import (
     inspect_planner,
     inspect_text_encoder,
     inspect_vae,
+    is_pipeline,
 )
 from ..lora.formats import describe_adapter, inspect_adapter
 from .console import Console
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 def facts_of(path: Path) -> dict[str, Any]:
     """What a file or folder is, by name."""
-    if path.is_dir() and (path / "transformer").is_dir():
+    if is_pipeline(path):
         return _model_facts(inspect_model(path))
     kind = kinds.identify(read_weights(path).tensors)
     if kind in (kinds.MODEL, kinds.ALL_IN_ONE):

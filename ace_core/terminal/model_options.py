@@ -19,7 +19,7 @@ from ..plain_networks import PlainNetworks, PlainPart, best_device
 from ..runtime import Networks, Precision
 from ..stages.load import inspect_lora, inspect_models, load_models, load_planner
 from .console import Console
-from .models_folder import add_models_option, find_models
+from .models_folder import FoundModels, add_models_option
 
 
 class SongModels(NamedTuple):
@@ -62,14 +62,13 @@ def networks_of(options: argparse.Namespace, console: Console) -> PlainNetworks:
     return PlainNetworks(options.device or best_device(), keep=not options.low_memory, progress=console.progress)
 
 
-def song_models(networks: Networks, options: argparse.Namespace, console: Console) -> SongModels:
+def song_models(networks: Networks, found: FoundModels, options: argparse.Namespace, console: Console) -> SongModels:
     """Load the chosen model with its LoRAs, its text encoder and its VAE.
 
     Raises:
         ValueError: one of them is missing, damaged or of another model.
     """
     console.stage("load")
-    found = find_models(options.models)
     files = inspect_model(found.choose(kinds.MODEL, options.model))
     sources = inspect_models(
         files,
@@ -78,19 +77,19 @@ def song_models(networks: Networks, options: argparse.Namespace, console: Consol
     )
     model, text_encoder, vae = load_models(networks, sources, variant=options.variant, precision=options.precision)
     for choice in options.lora:
-        model = _with_lora(model, choice, options.models, console)
+        model = _with_lora(model, choice, found.root, console)
     console.note(f"{model!r} on {networks.device_name(networks.device_of(model.dit))}")
     return SongModels(model, text_encoder, vae)
 
 
-def song_planner(networks: Networks, options: argparse.Namespace, console: Console) -> AcePlanner:
+def song_planner(networks: Networks, found: FoundModels, options: argparse.Namespace, console: Console) -> AcePlanner:
     """Load the chosen planner.
 
     Raises:
         ValueError: it is missing or damaged.
     """
     console.stage("load")
-    path = find_models(options.models).choose(kinds.PLANNER, options.planner)
+    path = found.choose(kinds.PLANNER, options.planner)
     planner = load_planner(networks, path, precision=options.precision, int8=options.int8)
     console.note(f"{planner!r} on {networks.device_name(networks.device_of(planner.lm))}")
     return planner

@@ -18,10 +18,10 @@ from ..checkpoints.inspection import (
     ModelFiles,
     component_beside,
     inspect_model,
+    is_pipeline,
 )
 
 WEIGHT_SUFFIXES = (".safetensors", ".sft")
-PIPELINE_PARTS = ("transformer", "condition_encoder")
 MODELS_LINK = "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files"
 TAKEN_FIRST = ("acestep_v1.5_turbo.safetensors", kinds.PUBLISHED_TEXT_ENCODER, kinds.PUBLISHED_VAE)
 SONG_KINDS = (kinds.MODEL, kinds.TEXT_ENCODER, kinds.VAE)
@@ -55,8 +55,11 @@ class FoundModels(NamedTuple):
 
     def beside(self, model: ModelFiles, kind: str, chosen: Path | None) -> Path:
         """The text encoder or the VAE of a model: the one that it brings, else as `choose` says."""
-        folders = VAE_FOLDERS if kind == kinds.VAE else TEXT_ENCODER_FOLDERS
-        return (component_beside(model, folders) if chosen is None else None) or self.choose(kind, chosen)
+        if chosen is None:
+            beside = component_beside(model, VAE_FOLDERS if kind == kinds.VAE else TEXT_ENCODER_FOLDERS)
+            if beside is not None:
+                return beside
+        return self.choose(kind, chosen)
 
 
 def add_models_option(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +106,7 @@ def _candidates(root: Path, seen: set[Path]) -> Iterator[Path]:
         return
     seen.add(real)
     is_one_network = (root / "config.json").is_file() and has_weights(root)
-    if root.is_file() or is_one_network or _is_pipeline(root):
+    if root.is_file() or is_one_network or is_pipeline(root):
         yield root
         return
     for path in sorted(root.iterdir()):
@@ -118,7 +121,7 @@ def _candidates(root: Path, seen: set[Path]) -> Iterator[Path]:
 def _kinds_of(path: Path) -> Sequence[str]:
     """What is in a candidate; nothing for what is no file of this system."""
     try:
-        if _is_pipeline(path):
+        if is_pipeline(path):
             inspect_model(path)
             return SONG_KINDS
         kind = kinds.identify(read_weights(path).tensors)
@@ -128,8 +131,3 @@ def _kinds_of(path: Path) -> Sequence[str]:
     except CheckpointError:
         return ()
     return (kind,) if kind in ALL_KINDS else ()
-
-
-def _is_pipeline(path: Path) -> bool:
-    """Whether a folder has the diffusers layout."""
-    return all((path / part).is_dir() for part in PIPELINE_PARTS)

@@ -24,6 +24,7 @@ from .model_options import (
     song_models,
     song_planner,
 )
+from .models_folder import find_models
 from .output_files import add_overwrite_option, prepare_outputs
 from .plan_options import add_plan_options, plans_of
 
@@ -48,7 +49,7 @@ def plan(options: argparse.Namespace, console: Console) -> Any:
     plans = plans_of(options)
     _prepare_output(options)
     networks = networks_of(options, console)
-    planner = song_planner(networks, options, console)
+    planner = song_planner(networks, find_models(options.models), options, console)
     console.stage("plan")
     planned = plan_songs(
         networks,
@@ -79,8 +80,9 @@ def understand(options: argparse.Namespace, console: Console) -> Any:
     sound = read_sound(options.audio)
     _prepare_output(options)
     networks = networks_of(options, console)
-    model, _, vae = song_models(networks, options, console)
-    planner = song_planner(networks, options, console)
+    found = find_models(options.models)
+    model, _, vae = song_models(networks, found, options, console)
+    planner = song_planner(networks, found, options, console)
     console.stage("understand")
     waveforms = source_waveforms(sound.waveform[None], sound.sample_rate)
     described = understand_waveforms(

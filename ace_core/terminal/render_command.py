@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..audio.waveform import SAMPLE_RATE
+from ..checks import spread
 from ..sampling.guidance import GUIDANCE
 from ..sampling.options import SamplerOptions, resolve
 from ..sampling.solvers import SOLVERS
@@ -25,6 +26,7 @@ from ..stages.encode import encode_songs
 from ..stages.render import new_take, render_songs
 from .console import Console
 from .model_options import add_model_options, networks_of, song_models
+from .models_folder import find_models
 from .output_files import add_overwrite_option, prepare_outputs
 from .plan_options import add_plan_options, plans_of
 
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     plans = plans_of(options)
     paths = _output_paths(options, max(len(plans), options.batch))
     networks = networks_of(options, console)
-    model, text_encoder, vae = song_models(networks, options, console)
+    model, text_encoder, vae = song_models(networks, find_models(options.models), options, console)
     sampler = SamplerOptions(**{field.name: getattr(options, field.name) for field in SAMPLER_FIELDS})
     resolved = resolve(sampler, model.variant)
     started = time.monotonic()
@@ -87,15 +89,15 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     waveforms = decode_songs(networks, vae, rendered.latents, rendered.samples)
     waveforms = finish_songs(waveforms, rendered.samples, normalize=not options.no_normalize)
     seconds = time.monotonic() - started
-    for index, path in enumerate(paths):
+    for index, (path, plan) in enumerate(zip(paths, spread(plans, len(paths), "plans"), strict=True)):
         sound = Sound(waveforms[index, :, : rendered.samples[index]], SAMPLE_RATE)
-        record = replace(rendered.records[index], blueprint=plans[index if len(plans) > 1 else 0])
+        record = replace(rendered.records[index], blueprint=plan)
         for note in write_song(path, sound, encoding, record, title=options.title):
             console.note(note)
         console.result(str(path))
     return {
         "files": [str(path) for path in paths],
-        "seeds": [take.seeds[index] for index in range(len(paths))],
+        "seeds": list(take.seeds),
         "settings": resolved.summary,
         "seconds": round(seconds, 3),
     }

@@ -49,8 +49,19 @@ ENGINE_ARROWS: Mapping[str, Collection[str]] = {
         *("render", "runtime", "sampling", "song", "song_files", "tasks"),
     ),
     "terminal": (
-        *("audio", "checkpoints", "files", "loaded", "lora", "plain_networks", "planner", "progress", "runtime"),
-        *("sampling", "song", "song_files", "stages", "training"),
+        *(
+            "audio",
+            "checkpoints",
+            "checks",
+            "files",
+            "loaded",
+            "lora",
+            "plain_networks",
+            "planner",
+            "progress",
+            "runtime",
+        ),
+        *("runtime", "sampling", "song", "song_files", "stages", "training"),
     ),
     "__main__": ("terminal",),
 }
