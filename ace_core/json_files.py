@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from .checks import shown
 
+MAX_DIGITS = 20  # of the largest seed; larger numbers do not become floats, which nobody expects
+
 
 class JsonFormat(NamedTuple):
     """A kind of JSON file.
@@ -32,6 +34,25 @@ class JsonFormat(NamedTuple):
         return {"format": self.name, "version": self.version}
 
 
+def checked_json(text: str | bytes, **hooks: Any) -> Any:
+    """Parsed JSON, which may come from anybody.
+
+    Raises:
+        json.JSONDecodeError: it is none, lists in lists go too deep, or a whole number is larger than any that is used.
+        UnicodeDecodeError: bytes that are no UTF-8, -16 or -32.
+    """
+    try:
+        return json.loads(text, parse_int=_parsed_int, **hooks)
+    except RecursionError:
+        raise json.JSONDecodeError("lists or objects go too deep", "", 0) from None
+
+
+def _parsed_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise json.JSONDecodeError(f"a number has {len(digits)} digits, more than {MAX_DIGITS}", "", 0)
+    return int(digits)
+
+
 def read_document(
     text: str,
     json_format: JsonFormat,
@@ -48,8 +69,8 @@ def read_document(
     if max_characters is not None and len(text) > max_characters:
         raise ValueError(f"a {json_format.what} has at most {max_characters} characters, got {len(text)}")
     try:
-        document = json.loads(text, object_pairs_hook=object_pairs_hook, parse_constant=parse_constant)
-    except (json.JSONDecodeError, RecursionError) as error:
+        document = checked_json(text, object_pairs_hook=object_pairs_hook, parse_constant=parse_constant)
+    except json.JSONDecodeError as error:
         raise ValueError(f"this is not a {json_format.what}: it is not valid JSON ({error})") from error
     if not isinstance(document, dict) or document.get("format") != json_format.name:
         raise ValueError(f'this is not a {json_format.what}: it must be an object with "format": "{json_format.name}"')

@@ -35,6 +35,7 @@ class AceModel(NamedTuple):
         silence: the silence latent [1, T, 64].
         adapters: what `dit` adds to its weights, first put on first.
         files: what the networks were loaded from, adapters apart; of the others likewise.
+        about: what its config says of it, for the user; empty for the published ones.
     """
 
     name: str
@@ -46,6 +47,7 @@ class AceModel(NamedTuple):
     silence: Tensor
     adapters: tuple[AppliedAdapter, ...] = ()
     files: tuple[FileStamp, ...] = ()
+    about: str = ""
 
     def __repr__(self) -> str:
         model = f"ACE-Step 1.5 {self.size.upper()} {self.variant} ({self.name})"

@@ -16,7 +16,9 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -28,11 +30,25 @@ Event = Mapping[str, Any]  # {"type": ..., "data": {...}} as ComfyUI sends it
 EventCallback = Callable[[Event], None]
 
 DEFAULT_SERVER = "127.0.0.1:8188"
+MAX_ANSWER_BYTES = 64_000_000  # of everything but results
+MAX_RESULT_BYTES = 4_000_000_000
 QUIET_SECONDS = 1.0  # after so long without an event the history is asked
 
 
 class HostError(RuntimeError):
     """ComfyUI refused a request or a run failed; the text is fit for the user."""
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """Turn an answer that no ComfyUI gives into one sentence."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise HostError(
+            f"{what} is not what ComfyUI sends ({type(error).__name__}: {str(error)[:200]}): is there a login page or "
+            "another program at this address?"
+        ) from error
 
 
 class RequestRefused(HostError):
@@ -61,13 +77,14 @@ def node_name(prompt: Prompt, node_id: str) -> str:
 
 def run_failure(entry: Mapping[str, Any], prompt: Prompt) -> str | None:
     """Say why a finished run failed, or None when it succeeded. `entry` is its history entry."""
-    messages = {kind: details for kind, details in entry["status"]["messages"]}
-    if details := messages.get("execution_error"):
-        where = node_name(prompt, details["node_id"])
-        return f"{where}: {details['exception_type']}: {details['exception_message'].strip()}"
-    if details := messages.get("execution_interrupted"):
-        return f"interrupted at {node_name(prompt, details['node_id'])}"
-    return None
+    with _understood("the history"):
+        messages = {kind: details for kind, details in entry["status"]["messages"]}
+        if details := messages.get("execution_error"):
+            where = node_name(prompt, details["node_id"])
+            return f"{where}: {details['exception_type']}: {details['exception_message'].strip()}"
+        if details := messages.get("execution_interrupted"):
+            return f"interrupted at {node_name(prompt, details['node_id'])}"
+        return None
 
 
 class ComfyUIClient:
@@ -95,14 +112,16 @@ class ComfyUIClient:
         return self._request(urllib.request.Request(self._address(path, query)))
 
     def get_json(self, path: str, **query: str) -> Any:
-        return json.loads(self.get(path, **query))
+        with _understood(f"the answer to {path}"):
+            return json.loads(self.get(path, **query))
 
     def post_json(self, path: str, payload: Any) -> Any:
         """Send `payload` as JSON; returns the JSON answer, or None when the answer is empty."""
         body = json.dumps(payload).encode("utf-8")
         headers = {"Content-Type": "application/json"}
         answer = self._request(urllib.request.Request(self._address(path), body, headers))
-        return json.loads(answer) if answer else None
+        with _understood(f"the answer to {path}"):
+            return json.loads(answer) if answer else None
 
     def upload(self, path: Path) -> str:
         """Copy a file into the server's input folder; returns the name that a loader's widget takes."""
@@ -114,9 +133,11 @@ class ComfyUIClient:
         )
         body = head.encode("utf-8") + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode("ascii")
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        answer = json.loads(self._request(urllib.request.Request(self._address("/upload/image"), body, headers)))
-        stored = str(answer["name"])
-        return f"{answer['subfolder']}/{stored}" if answer.get("subfolder") else stored
+        content = self._request(urllib.request.Request(self._address("/upload/image"), body, headers))
+        with _understood("the answer to /upload/image"):
+            answer = json.loads(content)
+            stored = str(answer["name"])
+            return f"{answer['subfolder']}/{stored}" if answer.get("subfolder") else stored
 
     def submit(self, prompt: Prompt) -> str:
         """Queue a prompt in API format; returns its id. Raises PromptRejected when it does not validate."""
@@ -127,13 +148,15 @@ class ComfyUIClient:
         except RequestRefused as refusal:
             if refusal.status != 400:
                 raise
-            answer = json.loads(refusal.body)
-        node_errors = answer.get("node_errors") or {}
-        if "error" in answer or node_errors:
-            if "prompt_id" in answer:  # the host has queued the outputs that are valid and would drop the others
-                self.cancel(answer["prompt_id"])
-            raise PromptRejected(_rejection_text(answer, prompt), node_errors)
-        return str(answer["prompt_id"])
+            with _understood("the refusal of the prompt"):
+                answer = json.loads(refusal.body)
+        with _understood("the answer to /prompt"):
+            node_errors = answer.get("node_errors") or {}
+            if "error" in answer or node_errors:
+                if "prompt_id" in answer:  # the host has queued the outputs that are valid and would drop the others
+                    self.cancel(answer["prompt_id"])
+                raise PromptRejected(_rejection_text(answer, prompt), node_errors)
+            return str(answer["prompt_id"])
 
     def wait(
         self, prompt_id: str, *, on_event: EventCallback | None = None, timeout_seconds: float | None = None
@@ -148,7 +171,7 @@ class ComfyUIClient:
         while True:
             try:
                 message = websocket.receive(QUIET_SECONDS)
-            except OSError as error:
+            except (OSError, UnicodeDecodeError) as error:
                 self.close()
                 raise HostError(f"lost the connection to ComfyUI at {self.url}: {error}") from error
             if message is None:
@@ -156,13 +179,14 @@ class ComfyUIClient:
                     return entry
                 entry = self._history_entry(prompt_id)
             else:
-                event = json.loads(message)
-                if event.get("data", {}).get("prompt_id") == prompt_id:
-                    if on_event is not None:
-                        on_event(event)
-                    last = event["type"] == "executing" and event["data"]["node"] is None
-                    if last and (entry := self._history_entry(prompt_id)):
-                        return entry
+                with _understood("an event"):
+                    event = json.loads(message)
+                    ours = event.get("data", {}).get("prompt_id") == prompt_id
+                    last = ours and event["type"] == "executing" and event["data"]["node"] is None
+                if ours and on_event is not None:
+                    on_event(event)
+                if last and (entry := self._history_entry(prompt_id)):
+                    return entry
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"the run {prompt_id} has not ended after {timeout_seconds:g} seconds")
 
@@ -180,25 +204,30 @@ class ComfyUIClient:
 
     def view(self, item: Mapping[str, str]) -> bytes:
         """Download one result as the history names it: ``{"filename", "subfolder", "type"}``."""
-        return self.get("/view", filename=item["filename"], subfolder=item["subfolder"], type=item["type"])
+        with _understood("a result"):
+            names = {name: str(item[name]) for name in ("filename", "subfolder", "type")}
+        return self._request(urllib.request.Request(self._address("/view", names)), MAX_RESULT_BYTES)
 
     def _history_entry(self, prompt_id: str) -> Mapping[str, Any] | None:
         entries: Mapping[str, Mapping[str, Any]] = self.get_json(f"/history/{prompt_id}")
-        return entries.get(prompt_id)
+        with _understood("the history"):
+            return entries.get(prompt_id)
 
     def _address(self, path: str, query: Mapping[str, str] | None = None) -> str:
         return self.url + path + (f"?{urlencode(query)}" if query else "")
 
-    def _request(self, request: urllib.request.Request) -> bytes:
+    def _request(self, request: urllib.request.Request, max_bytes: int = MAX_ANSWER_BYTES) -> bytes:
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                content: bytes = response.read()
-                return content
+                content: bytes = response.read(max_bytes + 1)
         except urllib.error.HTTPError as error:
             with error:
-                raise RequestRefused(error.code, error.read(), request.full_url) from error
-        except OSError as error:
+                raise RequestRefused(error.code, error.read(MAX_ANSWER_BYTES), request.full_url) from error
+        except (OSError, HTTPException) as error:
             raise _unreachable(self.url, error) from error
+        if len(content) > max_bytes:
+            raise HostError(f"{request.full_url} answers with more than {max_bytes} bytes; that is too much")
+        return content
 
     def _connect(self) -> WebSocket:
         if self._websocket is None:
@@ -210,7 +239,7 @@ class ComfyUIClient:
         return self._websocket
 
 
-def _unreachable(url: str, error: OSError) -> HostError:
+def _unreachable(url: str, error: Exception) -> HostError:
     return HostError(f"no ComfyUI answers at {url} ({error}); is it running?")
 
 

@@ -1,4 +1,9 @@
-"""Renders workflows/api/text_to_music.json in a real ComfyUI and says what came out: what `dev.py demo` starts."""
+"""Renders two workflows in a real ComfyUI and says what came out: what `dev.py demo` starts.
+
+Without models the music box plays, which comes with the pack, and its tempo and key are measured beside those asked
+for. It knows no audio codes, so the planner writes none. `--models music-box` runs every workflow with it
+(`demo_of_all.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,26 @@ import math
 import sys
 import tempfile
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from comfyui_client import ComfyUIClient, HostError
+from demo_of_all import AUDIO_SUFFIXES, run_all
 from host_process import PACK_ROOT, HostProcess, HostStartError
 from hosts import find_comfyui
+from music_box_workflows import LOADER, MUSIC_BOX_OPTION, WORKFLOWS, measured, with_music_box
 from run_workflow import Job, load_prompt, run_jobs, set_input_text
 from serve import has_accelerator
-from stand_in_models import NOTICE, models_folder, write_stand_in_models
+from stand_in_models import models_folder
 
-WORKFLOW = PACK_ROOT / "workflows" / "api" / "text_to_music.json"
-LOADER = "AceComposerLoadModels"
-AUDIO_SUFFIXES = {".flac", ".mp3", ".opus", ".wav"}
+WORKFLOW = WORKFLOWS / "text_to_music.json"
+PLANNER_WORKFLOW = WORKFLOWS / "simple_mode.json"
+NOTICE = """\
+This is the music box, the small model that comes with the pack. The released models know far more.
+With ACE-Step 1.5 checkpoints in a ComfyUI models folder: python dev.py demo --models DIR"""
 
 
 class AudioSummary(NamedTuple):
@@ -50,7 +60,10 @@ def summarise_audio(path: Path) -> AudioSummary:
 
 
 def choose_model(client: ComfyUIClient, prompt: dict[str, Any]) -> None:
-    """Put an ACE-Step model that the host offers, turbo first, in the place of one that it does not offer."""
+    """Put an ACE-Step model that the host offers, turbo first, in the place of one that it does not offer.
+
+    What goes with it is then found beside it.
+    """
     inputs = next(node["inputs"] for node in prompt.values() if node["class_type"] == LOADER)
     nodes = client.get_json(f"/object_info/{LOADER}")
     if LOADER not in nodes:
@@ -59,25 +72,36 @@ def choose_model(client: ComfyUIClient, prompt: dict[str, Any]) -> None:
     offered = details["options"] if kind == "COMBO" else kind
     candidates = sorted((name for name in offered if "ace" in name.lower()), key=lambda name: "turbo" not in name)
     if inputs["model"] not in offered and candidates:
-        inputs["model"] = candidates[0]
+        inputs |= {"model": candidates[0], "text_encoder": "auto", "vae": "auto"}
         print(f"model: {candidates[0]}", file=sys.stderr)
 
 
-def render(host: HostProcess, prompt: dict[str, Any], output: Path) -> list[Path]:
-    """Start the host, run the prompt, return the result files; raises HostError with the host's own words."""
+def models_choice(text: str) -> Path | str:
+    """The type of --models: a folder, or the music box by name."""
+    return text if text == MUSIC_BOX_OPTION else models_folder(text)
+
+
+def render(host: HostProcess, jobs: Sequence[Job], output: Path) -> list[Path]:
+    """Start the host, run the jobs, return the result files; raises HostError with the host's own words."""
     results: list[Path] = []
     print("starting ComfyUI...", file=sys.stderr)
     with host, ComfyUIClient(host.url) as client:
         print(f"ComfyUI answers at {host.url}", file=sys.stderr)
-        choose_model(client, prompt)
-        if run_jobs(client, [Job(prompt, "")], output, on_result=results.append, messages=sys.stderr):
+        for job in jobs:
+            choose_model(client, dict(job.prompt))
+        if run_jobs(client, jobs, output, on_result=results.append, messages=sys.stderr):
             raise HostError("the demo did not render; the reason is above")
     return results
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py demo", description="Render the text-to-music workflow.")
-    parser.add_argument("--models", type=models_folder, metavar="DIR", help="a ComfyUI models folder")
+    parser.add_argument(
+        "--models",
+        type=models_choice,
+        metavar="DIR",
+        help=f"a ComfyUI models folder; {MUSIC_BOX_OPTION} runs every workflow with the model of the pack",
+    )
     parser.add_argument("--output", type=Path, default=PACK_ROOT / "output", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--set", action="append", default=[], metavar="NODE_TITLE.INPUT=VALUE", help="change an input")
     options = parser.parse_args()
@@ -85,14 +109,23 @@ def main() -> int:
     if comfyui is None:
         parser.error("there is no ComfyUI yet; start this through dev.py, which prepares one")
     try:
+        if options.models == MUSIC_BOX_OPTION:
+            return 1 if run_all(comfyui, options.output) else 0
         prompt = load_prompt(WORKFLOW)
         for change in options.set:
             address, _, text = change.partition("=")
             set_input_text(prompt, address, text)
+        jobs = [Job(prompt, "")]
+        if options.models is None:
+            planned = load_prompt(PLANNER_WORKFLOW)
+            jobs = [
+                Job(measured(with_music_box(workflow)), path.stem)
+                for path, workflow in ((WORKFLOW, prompt), (PLANNER_WORKFLOW, planned))
+            ]
         with tempfile.TemporaryDirectory(prefix="ace-composer-demo-") as scratch:
-            models = options.models or write_stand_in_models(Path(scratch) / "stand_in_models")
             cpu = options.models is None or not has_accelerator()
-            paths = render(HostProcess(comfyui, Path(scratch), models=models, cpu=cpu), prompt, options.output)
+            host = HostProcess(comfyui, Path(scratch), models=options.models, cpu=cpu)
+            paths = render(host, jobs, options.output)
     except (HostError, HostStartError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -107,7 +140,7 @@ def main() -> int:
                 f"peak {audio.peak_dbfs:.1f} dBFS, level {audio.rms_dbfs:.1f} dBFS RMS"
             )
     if options.models is None:
-        print(NOTICE.format(command="demo"))
+        print(NOTICE)
     return 0
 
 

@@ -56,6 +56,10 @@ _SET_WIDGETS = """(changes) => {
         widget.callback?.(value);
     }
 }"""
+_SHOW_NODE = """(type) => {
+    app.canvas.ds.scale = 1;
+    app.canvas.centerOnNode(app.graph.nodes.find((node) => node.type === type));
+}"""
 _SHOW_ALL = """([left, top, right, bottom]) => {
     const boxes = [...app.graph.nodes, ...app.graph.groups].map((item) => item.boundingRect ?? item.bounding);
     const x = Math.min(...boxes.map((box) => box[0])), y = Math.min(...boxes.map((box) => box[1]));
@@ -165,6 +169,11 @@ def export_workflow(page: Page) -> Export:
 def set_widgets(page: Page, *changes: tuple[str, str, object]) -> None:
     """Change widgets, each given as the type of its node, its name and the value; of several such nodes the first."""
     page.evaluate(_SET_WIDGETS, changes)
+
+
+def show_node(page: Page, kind: str) -> None:
+    """Put the first node of a type into the middle, at full size: pages draw no players that are far or small."""
+    page.evaluate(_SHOW_NODE, kind)
 
 
 def run_graph(page: Page) -> None:

@@ -22,6 +22,9 @@ from typing import Any, NamedTuple, TextIO
 from comfyui_client import DEFAULT_SERVER, ComfyUIClient, Event, HostError, Prompt, node_name, run_failure
 
 BAR_WIDTH = 24
+MAX_NAME_BYTES, MAX_SUFFIX = 180, 10
+
+_WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 
 
 class Job(NamedTuple):
@@ -113,8 +116,23 @@ def read_jobs(prompt: Prompt, path: Path) -> list[Job]:
     return jobs
 
 
-def result_files(entry: Mapping[str, Any], prompt: Prompt) -> Iterator[tuple[str, Mapping[str, str] | str]]:
-    """List the results of a run as (file name, where to download it, or the text itself)."""
+def printable(text: str) -> str:
+    """A text of the server without what a terminal would obey: control characters other than ends of lines."""
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+
+
+def result_files(entry: Mapping[str, Any], prompt: Prompt) -> list[tuple[str, Mapping[str, str] | str]]:
+    """List the results of a run as (file name, where to download it, or the text itself).
+
+    Raises HostError when the history entry is none.
+    """
+    try:
+        return [*_result_files(entry, prompt)]
+    except (AttributeError, LookupError, TypeError) as error:
+        raise HostError(f"the server's list of results is not ComfyUI's ({type(error).__name__}: {error})") from error
+
+
+def _result_files(entry: Mapping[str, Any], prompt: Prompt) -> Iterator[tuple[str, Mapping[str, str] | str]]:
     for node_id, outputs in entry["outputs"].items():
         for kind, items in outputs.items():
             for index, item in enumerate(items or ()):
@@ -145,6 +163,12 @@ class ProgressLine:
         self._total, self._started, self._node_id = len(prompt), 0, ""
 
     def __call__(self, event: Event) -> None:
+        try:
+            self._note(event)
+        except (AttributeError, LookupError, TypeError) as error:
+            raise HostError(f"an event of the server is not ComfyUI's ({type(error).__name__}: {error})") from error
+
+    def _note(self, event: Event) -> None:
         data = event["data"]
         if event["type"] == "execution_cached":
             self._total -= len(data["nodes"])
@@ -161,7 +185,7 @@ class ProgressLine:
             self._stream.write("\n")
 
     def _show(self, bar: str) -> None:
-        text = f"{self._prefix}{self._started}/{self._total} {node_name(self._prompt, self._node_id)}{bar}"
+        text = printable(f"{self._prefix}{self._started}/{self._total} {node_name(self._prompt, self._node_id)}{bar}")
         self._stream.write(f"\r\x1b[2K{text}" if self._terminal else f"{text}\n")
         self._stream.flush()
 
@@ -247,18 +271,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ComfyUIClient(options.server) as client:
         try:
             jobs = prepare_jobs(options, client)
-        except (ValueError, FileNotFoundError) as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (ValueError, OSError) as error:
+            print(printable(f"error: {error}"), file=sys.stderr)
             return 2
         except HostError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(printable(f"error: {error}"), file=sys.stderr)
             return 1
         try:
             failed = run_jobs(
                 client, jobs, options.output, on_result=print, messages=sys.stderr, timeout_seconds=options.timeout
             )
-        except (HostError, TimeoutError) as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (HostError, OSError) as error:  # a run that takes too long, a disk that is full
+            print(printable(f"error: {error}"), file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("\ncancelled", file=sys.stderr)
@@ -273,7 +297,7 @@ def _assignments(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _error_line(job: Job, text: str) -> str:
-    return f"error: {job.label}: {text}\n" if job.label else f"error: {text}\n"
+    return printable(f"error: {job.label}: {text}\n" if job.label else f"error: {text}\n")
 
 
 def _nodes_called(prompt: Prompt, name: str) -> list[str]:
@@ -293,8 +317,12 @@ def _is_link(value: Any) -> bool:
 
 
 def _safe_name(name: str) -> str:
-    """A file name from the server, reduced to characters that no file system or shell minds."""
-    return re.sub(r"[^\w.()+-]+", "_", name).lstrip(".") or "result"
+    """A file name from the server, reduced to characters and a length that no file system or shell minds."""
+    name = re.sub(r"[^\w.()+-]+", "_", name).lstrip(".-")
+    stem, _, suffix = name.rpartition(".")
+    ending = f".{suffix}" if stem and len(suffix) <= MAX_SUFFIX else ""
+    name = name.removesuffix(ending).encode()[:MAX_NAME_BYTES].decode(errors="ignore") + ending
+    return f"_{name}" if _WINDOWS_DEVICE.fullmatch(name) else name or "result"
 
 
 def _unused_path(path: Path) -> Path:

@@ -6,6 +6,9 @@
 A workflow starts as one that was arranged in `dev.py serve` and saved with "Export" into workflows/. Here it gets what
 a file saved by hand lacks: the ids and versions of the packs that its nodes come from, a view that shows all of it,
 and workflows/api/NAME.json with the very same graph for automation. Needs playwright and Chromium (`dev.py setup`).
+
+The page shows a template under the name of its file, as in "ACE-Step 00 Try it without models.json"; programs get it as
+workflows/api/try_it_without_models.json.
 """
 
 from __future__ import annotations
@@ -38,7 +41,13 @@ THUMBNAIL_PIXELS = 400
 PICTURE_WIDTH, PICTURE_HEIGHT = 1960, 1160
 PICTURE_MARGIN = 12
 JPEG_QUALITY = 80
+SHOWN_PREFIX = re.compile(r"ACE-Step \d\d ")
 SHORT_LIST = re.compile(r"\[\s+((?:-?[\d.]+|\"\w+\")(?:,\s+(?:-?[\d.]+|\"\w+\"))*)\s+\]")  # positions, sizes, links
+
+
+def plain_name(stem: str) -> str:
+    """What programs call the workflow in a file of this name."""
+    return SHOWN_PREFIX.sub("", stem).lower().replace(" ", "_")
 
 
 def pack_version() -> str:
@@ -81,8 +90,12 @@ def save_again(browser: Browser, url: str, path: Path, host_version: str) -> Non
     load_workflow(page, json.loads(path.read_text(encoding="utf-8")))
     show_all(page)
     exported: Export = export_workflow(page)
-    save(path, complete_workflow(exported.workflow, path.stem, host_version))
-    save(path.parent / "api" / path.name, dict(sorted(exported.prompt.items(), key=lambda entry: int(entry[0]))))
+    name = plain_name(path.stem)
+    save(path, complete_workflow(exported.workflow, name, host_version))
+    save(
+        path.parent / "api" / f"{name}.json",
+        dict(sorted(exported.prompt.items(), key=lambda entry: int(entry[0]))),
+    )
     page.context.close()
 
 
@@ -109,7 +122,7 @@ def picture(browser: Browser, url: str, path: Path) -> None:
 def thumbnail(browser: Browser, path: Path) -> None:
     """Draw a waveform for the template browser; another name gives another song."""
     page = browser.new_page(viewport={"width": THUMBNAIL_PIXELS, "height": THUMBNAIL_PIXELS})
-    page.set_content(_waveform(path.stem))
+    page.set_content(_waveform(plain_name(path.stem)))
     page.screenshot(path=path.with_suffix(".jpg"), type="jpeg", quality=JPEG_QUALITY)
     page.close()
 
@@ -151,7 +164,7 @@ def main() -> int:
                 save_again(browser, host.url, path, host_version)
                 if options.pictures:
                     thumbnail(browser, path)
-                    if path.stem in PICTURED:
+                    if plain_name(path.stem) in PICTURED:
                         picture(browser, host.url, path)
                 print(path)
     return 0

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 HANDSHAKE_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 CONTINUATION, TEXT, CLOSE, PING, PONG = 0x0, 0x1, 0x8, 0x9, 0xA
 RECEIVE_BYTES = 65536
+MAX_MESSAGE_BYTES = 256_000_000  # a server that sends more would fill the memory
 
 
 class WebSocket:
@@ -79,6 +80,8 @@ class WebSocket:
             if not received:
                 raise ConnectionError("the server closed the connection during the websocket handshake")
             self._buffer += received
+            if len(self._buffer) > RECEIVE_BYTES:
+                raise ConnectionError("the server answers the websocket handshake with too much")
         head, self._buffer = self._buffer.split(b"\r\n\r\n", 1)
         status, *header_lines = head.decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (x.partition(":") for x in header_lines)}
@@ -108,6 +111,8 @@ class WebSocket:
             if len(data) < start:
                 return None
             length = int.from_bytes(data[2:start], "big")
+        if length + sum(map(len, self._fragments)) > MAX_MESSAGE_BYTES:
+            raise ConnectionError(f"the server sends a message of more than {MAX_MESSAGE_BYTES} bytes")
         if len(data) < start + length:
             return None
         self._buffer = data[start + length :]

@@ -10,7 +10,9 @@ from .edit.repaint import AceComposerExtend, AceComposerRepaint
 from .edit.stems import AceComposerMix, AceComposerPickStem
 from .edit.tracks import AceComposerComplete, AceComposerExtract, AceComposerLego, AceComposerVocalToBacking
 from .files.load_song import AceComposerLoadSong
+from .files.preview_song import AceComposerPreviewSong
 from .files.save_song import AceComposerSaveSong
+from .graph_inputs import check_inputs_of
 from .host import folders
 from .load.lora import AceComposerLoadLora, AceComposerSaveLora
 from .load.models import AceComposerLoadModels
@@ -26,9 +28,55 @@ from .render.retake import AceComposerRetake
 from .render.sample import AceComposerSample
 from .review.audio_facts import AceComposerAudioFacts
 from .review.lyric_timing import AceComposerLyricTiming
+from .review.pick_take import AceComposerPickTake
 from .review.score import AceComposerBestOfN, AceComposerScore
 from .train.dataset import AceComposerDataset, AceComposerLabelDataset, AceComposerPreprocess
 from .train.train_lora import AceComposerTrainLora
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    AceComposerLoadModels,
+    AceComposerBlueprint,
+    AceComposerEncode,
+    AceComposerSample,
+    AceComposerDecode,
+    AceComposerLoadPlanner,
+    AceComposerPlan,
+    AceComposerWriteSong,
+    AceComposerRewrite,
+    AceComposerUnderstand,
+    AceComposerEditBlueprint,
+    AceComposerSaveBlueprint,
+    AceComposerLoadBlueprint,
+    AceComposerAudioToCodes,
+    AceComposerReferenceAudio,
+    AceComposerCover,
+    AceComposerRepaint,
+    AceComposerExtend,
+    AceComposerRetake,
+    AceComposerExtract,
+    AceComposerLego,
+    AceComposerComplete,
+    AceComposerVocalToBacking,
+    AceComposerPickStem,
+    AceComposerMix,
+    AceComposerLoadLora,
+    AceComposerSaveLora,
+    AceComposerLyricTiming,
+    AceComposerScore,
+    AceComposerBestOfN,
+    AceComposerAudioFacts,
+    AceComposerDataset,
+    AceComposerLabelDataset,
+    AceComposerPreprocess,
+    AceComposerSaveSong,
+    AceComposerLoadSong,
+    AceComposerTrainLora,
+    AceComposerPreviewSong,
+    AceComposerPickTake,
+)
+
+for _node in NODES:
+    check_inputs_of(_node)
 
 
 class AceComposerExtension(ComfyExtension):
@@ -37,42 +85,4 @@ class AceComposerExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         folders.register_model_folder()
         folders.register_dataset_folder()
-        return [
-            AceComposerLoadModels,
-            AceComposerBlueprint,
-            AceComposerEncode,
-            AceComposerSample,
-            AceComposerDecode,
-            AceComposerLoadPlanner,
-            AceComposerPlan,
-            AceComposerWriteSong,
-            AceComposerRewrite,
-            AceComposerUnderstand,
-            AceComposerEditBlueprint,
-            AceComposerSaveBlueprint,
-            AceComposerLoadBlueprint,
-            AceComposerAudioToCodes,
-            AceComposerReferenceAudio,
-            AceComposerCover,
-            AceComposerRepaint,
-            AceComposerExtend,
-            AceComposerRetake,
-            AceComposerExtract,
-            AceComposerLego,
-            AceComposerComplete,
-            AceComposerVocalToBacking,
-            AceComposerPickStem,
-            AceComposerMix,
-            AceComposerLoadLora,
-            AceComposerSaveLora,
-            AceComposerLyricTiming,
-            AceComposerScore,
-            AceComposerBestOfN,
-            AceComposerAudioFacts,
-            AceComposerDataset,
-            AceComposerLabelDataset,
-            AceComposerPreprocess,
-            AceComposerSaveSong,
-            AceComposerLoadSong,
-            AceComposerTrainLora,
-        ]
+        return [*NODES]

@@ -1,4 +1,4 @@
-"""Differences between the supported hosts (ComfyUI 0.3.75 and later), in one place."""
+"""Differences between the supported hosts (ComfyUI 0.3.75 and later) and between versions of the pack, in one place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+BEFORE = "before"
 _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
 
@@ -21,4 +22,14 @@ def Schema(**fields: Any) -> io.Schema:
 def advanced(widget: Any) -> Any:
     """Fold an input under "advanced"; hosts before 0.10 have no such argument but pass extra keys on."""
     widget.extra_dict["advanced"] = True
+    return widget
+
+
+def added(widget: Any, before: Any) -> Any:
+    """An input that a node got later and that changes the result at its default, with what graphs without it mean.
+
+    `js/saved_graphs.js` sets the widget to `before` in a graph that was saved without it; a prompt that omits the input
+    gets the default of `execute`, which must be the same.
+    """
+    widget.extra_dict[BEFORE] = before
     return widget

@@ -1,7 +1,9 @@
-"""What all nodes share: their menu, and text shown on a node."""
+"""What all nodes share: their menu, text shown on a node, and what the host remembers a node by."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from comfy_api.v0_0_2 import io, ui
@@ -16,7 +18,8 @@ def filename_input(default: str) -> Any:
     return io.String.Input(
         "filename_prefix",
         default=default,
-        tooltip="File name; a number is added. Subfolders of the output folder are created as needed.",
+        tooltip="File name; a number is added. Subfolders of the output folder are created as needed. "
+        "%date:yyyy-MM-dd% and %Node.widget% are filled in.",
     )
 
 
@@ -28,3 +31,8 @@ def shown(node: type[io.ComfyNode], text: str, *outputs: Any, **more_ui: Any) ->
     """
     feedback.show_text(node.hidden.unique_id, text)
     return io.NodeOutput(*outputs, ui={**ui.PreviewText(text).as_dict(), **more_ui})
+
+
+def fingerprint(files: Iterable[object]) -> str:
+    """A hash of the stamps of files: the host writes it into saved songs, which are to hold no paths of a machine."""
+    return hashlib.sha256("\n".join(map(str, files)).encode("utf-8")).hexdigest()

@@ -43,7 +43,7 @@ def test_files_that_the_papers_name_exist(paper: str) -> None:
 @pytest.mark.parametrize("paper", PAPERS)
 def test_names_that_the_papers_use_are_in_the_code(paper: str) -> None:
     files = [path for house in ("ace_core", "nodes", "automation") for path in (ROOT / house).rglob("*.py")]
-    files.append(ROOT / "dev.py")
+    files += [ROOT / "dev.py", *(ROOT / "js").glob("*.*js"), ROOT / "locales" / "en" / "main.json"]
     known = set(re.findall(r"\w+", "\n".join(path.read_text(encoding="utf-8") for path in files)))
     named = set(re.findall(r"`([A-Z]?[a-z]+(?:_[a-z0-9]+|[A-Z][a-z]+)+)`", read(paper)))
     assert sorted(named - known) == []

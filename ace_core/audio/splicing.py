@@ -29,16 +29,19 @@ class Splice(NamedTuple):
     """Where a generated window goes.
 
     Attributes:
-        original: the recording at 48 kHz on the timeline of the result [C, N]; zeros where it is made longer.
+        original: the recording at 48 kHz on the timeline of the result [C, N]; zeros where it is made longer, or where
+            the window is a track of its own that plays in parts of the song only.
         window_start: sample of the result at which the generated window begins.
         generated: spans of the result that come from the window, in order, apart from each other.
         fade_samples: length of the fade beside each span, in the original; 0 cuts.
+        keeps_level: whether the original is a recording, whose level the result keeps.
     """
 
     original: Tensor
     window_start: int
     generated: tuple[SampleSpan, ...]
     fade_samples: int
+    keeps_level: bool = True
 
     def __repr__(self) -> str:
         return f"Splice({self.original.shape[-1]} samples, generated={self.generated})"

@@ -25,7 +25,10 @@ MIN_DURATION_SECONDS = 10
 MAX_DURATION_SECONDS = 600
 
 SILENCE_AMPLITUDE = 1e-6
+MAX_AMPLITUDE = 1e6
 MAX_RESAMPLING_KERNEL = 64_000_000  # elements of torchaudio's filter bank; 48000 from 44101 Hz would need 2.1e9
+
+_PCM_FULL_SCALE = {torch.int16: 2.0**15, torch.int32: 2.0**31}
 
 
 def latent_frames(duration_seconds: float) -> int:
@@ -51,8 +54,11 @@ def code_count(duration_seconds: float) -> int:
 def validate_waveform(waveform: torch.Tensor | None, sample_rate: int) -> torch.Tensor:
     """Check audio that comes from outside and return it as float32 ``[B, C, T]`` on its own device.
 
+    Whole numbers are taken as PCM: their largest value is full scale.
+
     Raises:
-        ValueError: there is no audio, the rank is not 3, it is empty, it holds NaN or Inf, or the rate is not positive.
+        ValueError: there is no audio, the rank is not 3, it is empty, it holds NaN, Inf or a sample that no recording
+            has, its numbers are of another kind, or the rate is not positive.
     """
     if waveform is None:
         raise ValueError("there is no audio: it may come from a video without sound")
@@ -62,10 +68,22 @@ def validate_waveform(waveform: torch.Tensor | None, sample_rate: int) -> torch.
         raise ValueError(f"the audio is empty, its shape is {list(waveform.shape)}: choose a file with sound in it")
     if sample_rate <= 0:
         raise ValueError(f"the sample rate must be above 0 Hz, got {sample_rate}")
-    waveform = waveform.to(torch.float32)
-    if not torch.isfinite(waveform).all():
+    waveform = _float_samples(waveform.detach() if waveform.requires_grad else waveform)
+    lowest, highest = (bound.item() for bound in torch.aminmax(waveform))
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
         raise ValueError("the audio holds NaN or infinite samples: what made it is broken")
+    if max(-lowest, highest) > MAX_AMPLITUDE:
+        raise ValueError(f"the audio reaches {max(-lowest, highest):g} where full scale is 1: what made it is broken")
     return waveform
+
+
+def _float_samples(waveform: torch.Tensor) -> torch.Tensor:
+    if torch.is_floating_point(waveform):
+        return waveform.to(torch.float32)
+    full_scale = _PCM_FULL_SCALE.get(waveform.dtype)
+    if full_scale is None:
+        raise ValueError(f"audio must be floats, 16 or 32 bit PCM, got {waveform.dtype}")
+    return (waveform.to(torch.float64) / full_scale).to(torch.float32)
 
 
 def silent_items(waveform: torch.Tensor) -> list[bool]:

@@ -17,15 +17,24 @@ import math
 import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..audio.waveform import LATENT_CHANNELS, SAMPLES_PER_FRAME
+from ..checks import shown
 from ..models.audio_tokenizer import AudioTokenizerConfig
 from ..models.condition_encoder import ConditionEncoderConfig
 from ..models.dit import DiTConfig, LayerHeads
 from ..models.layers import EncoderConfig
 from ..models.oobleck import OobleckConfig
 from ..models.qwen3 import Qwen3Config
+from .config_values import (
+    Settings,
+    layer_count,
+    levels_setting,
+    list_setting,
+    positive_setting,
+    table_setting,
+    whole_setting,
+)
 from .files import CheckpointError
 from .keys import Entry, last_index
 
@@ -36,7 +45,6 @@ FSQ_LEVELS = (8, 8, 8, 5, 5, 5)
 LYRIC_HEADS = "lyric_alignment_layers_config"
 
 Entries = Mapping[str, Entry]
-Settings = Mapping[str, Any]
 
 
 def dit_config(entries: Entries, settings: Settings, path: Path) -> DiTConfig:
@@ -44,7 +52,7 @@ def dit_config(entries: Entries, settings: Settings, path: Path) -> DiTConfig:
     refuse_other_settings(settings, path, sliding=True)
     hidden_size, in_channels, patch_size = _shape(entries, "proj_in.weight", 3, path)
     heads, kv_heads, head_dim = _heads(entries, "layers.0.self_attn.", path)
-    num_layers = max(last_index(entries, "layers.") + 1, settings.get("num_hidden_layers", 0))
+    num_layers = layer_count(entries, "layers.", settings, "num_hidden_layers", path)
     return DiTConfig(
         hidden_size=hidden_size,
         intermediate_size=_shape(entries, "layers.0.mlp.gate_proj.weight", 2, path)[0],
@@ -56,9 +64,9 @@ def dit_config(entries: Entries, settings: Settings, path: Path) -> DiTConfig:
         in_channels=in_channels,
         latent_channels=_shape(entries, "proj_out.weight", 3, path)[1],
         patch_size=patch_size,
-        sliding_window=settings.get("sliding_window", SLIDING_WINDOW),
-        rope_theta=_rope_theta(settings),
-        rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
+        sliding_window=whole_setting(settings, "sliding_window", SLIDING_WINDOW, path),
+        rope_theta=_rope_theta(settings, path),
+        rms_norm_eps=positive_setting(settings, "rms_norm_eps", RMS_NORM_EPS, path),
         lyric_heads=_lyric_heads(settings.get(LYRIC_HEADS) or {}, num_layers, heads, path),
     )
 
@@ -73,8 +81,8 @@ def condition_encoder_config(
         encoder=_encoder(entries, lyric + "0.", settings, path),
         text_hidden_size=_shape(entries, "text_projector.weight", 2, path)[1],
         timbre_size=_shape(entries, "timbre_encoder.embed_tokens.weight", 2, path)[1],
-        num_lyric_layers=max(last_index(entries, lyric) + 1, settings.get("num_lyric_encoder_hidden_layers", 0)),
-        num_timbre_layers=max(last_index(entries, timbre) + 1, settings.get("num_timbre_encoder_hidden_layers", 0)),
+        num_lyric_layers=layer_count(entries, lyric, settings, "num_lyric_encoder_hidden_layers", path),
+        num_timbre_layers=layer_count(entries, timbre, settings, "num_timbre_encoder_hidden_layers", path),
         timbre_cls_token=timbre_cls_token,
     )
 
@@ -82,14 +90,14 @@ def condition_encoder_config(
 def audio_tokenizer_config(entries: Entries, settings: Settings, path: Path) -> AudioTokenizerConfig:
     """Config of the audio tokenizer and detokenizer."""
     pooler = "tokenizer.attention_pooler.layers."
-    announced = settings.get("num_attention_pooler_hidden_layers", 0)
+    announced = "num_attention_pooler_hidden_layers"
     return AudioTokenizerConfig(
         encoder=_encoder(entries, pooler + "0.", settings, path),
         latent_channels=_shape(entries, "tokenizer.audio_acoustic_proj.weight", 2, path)[1],
-        num_pooler_layers=max(last_index(entries, pooler) + 1, announced),
-        num_detokenizer_layers=max(last_index(entries, "detokenizer.layers.") + 1, announced),
+        num_pooler_layers=layer_count(entries, pooler, settings, announced, path),
+        num_detokenizer_layers=layer_count(entries, "detokenizer.layers.", settings, announced, path),
         pool_window=_shape(entries, "detokenizer.special_tokens", 3, path)[1],
-        fsq_levels=tuple(settings.get("fsq_input_levels", FSQ_LEVELS)),
+        fsq_levels=levels_setting(settings, "fsq_input_levels", FSQ_LEVELS, path),
     )
 
 
@@ -102,12 +110,12 @@ def qwen3_config(entries: Entries, settings: Settings, path: Path) -> Qwen3Confi
         vocab_size=rows,
         hidden_size=hidden_size,
         intermediate_size=_shape(entries, "layers.0.mlp.gate_proj.weight", 2, path)[0],
-        num_layers=max(last_index(entries, "layers.") + 1, settings.get("num_hidden_layers", 0)),
+        num_layers=layer_count(entries, "layers.", settings, "num_hidden_layers", path),
         num_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=head_dim,
-        rope_theta=_rope_theta(settings),
-        rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
+        rope_theta=_rope_theta(settings, path),
+        rms_norm_eps=positive_setting(settings, "rms_norm_eps", RMS_NORM_EPS, path),
     )
 
 
@@ -148,19 +156,20 @@ def refuse_other_settings(settings: Settings, path: Path, *, sliding: bool) -> N
         "rope_scaling": None,
         "use_sliding_window": sliding,
         "fsq_input_num_quantizers": 1,
+        "is_lego_sft": False,  # the stems checkpoint takes captions of another form
     }
     found = {name: settings.get(name, value) for name, value in published.items()}
-    parameters = settings.get("rope_parameters") or {}
+    parameters = table_setting(settings, "rope_parameters", path)
     published["rope_type"], found["rope_type"] = "default", parameters.get("rope_type", "default")
-    layer_types = settings.get("layer_types") or []
+    layer_types = list_setting(settings, "layer_types", path)
     even = "sliding_attention" if sliding else "full_attention"
     published["layer_types"] = ["full_attention" if index % 2 else even for index in range(len(layer_types))]
     found["layer_types"] = layer_types
     for name, value in published.items():
         if found[name] != value:
             raise CheckpointError(
-                f"the config.json of {path} sets {name} to {found[name]!r}. Every published model has {value!r}; "
-                "nothing else is supported."
+                f"the config.json of {path} sets {name} to {shown(found[name])}. Every published model has "
+                f"{shown(value)}; nothing else is supported."
             )
 
 
@@ -173,9 +182,9 @@ def _encoder(entries: Entries, layer: str, settings: Settings, path: Path) -> En
         num_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=head_dim,
-        sliding_window=settings.get("sliding_window", SLIDING_WINDOW),
-        rope_theta=_rope_theta(settings),
-        rms_norm_eps=settings.get("rms_norm_eps", RMS_NORM_EPS),
+        sliding_window=whole_setting(settings, "sliding_window", SLIDING_WINDOW, path),
+        rope_theta=_rope_theta(settings, path),
+        rms_norm_eps=positive_setting(settings, "rms_norm_eps", RMS_NORM_EPS, path),
     )
 
 
@@ -189,11 +198,11 @@ def _lyric_heads(
             layer in range(num_layers) and heads and all(head in range(num_heads) for head in heads)
             for layer, heads in chosen
         )
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         legal = False
     if not legal:
         raise CheckpointError(
-            f"the config.json or header of {path} sets {LYRIC_HEADS} to {setting!r}. It must name heads of "
+            f"the config.json or header of {path} sets {LYRIC_HEADS} to {shown(setting)}. It must name heads of "
             f'layers, such as {{"3": [10, 11]}}; the model has {num_layers} layers of {num_heads} heads.'
         )
     return tuple(chosen)
@@ -206,9 +215,9 @@ def _heads(entries: Entries, attention: str, path: Path) -> tuple[int, int, int]
     return queries // head_dim, keys // head_dim, head_dim
 
 
-def _rope_theta(settings: Settings) -> float:
-    parameters = settings.get("rope_parameters") or {}
-    return float(settings.get("rope_theta") or parameters.get("rope_theta", ROPE_THETA))
+def _rope_theta(settings: Settings, path: Path) -> float:
+    place = settings if settings.get("rope_theta") else table_setting(settings, "rope_parameters", path)
+    return positive_setting(place, "rope_theta", ROPE_THETA, path)
 
 
 def _shape(entries: Entries, name: str, dimensions: int, path: Path) -> tuple[int, ...]:
@@ -216,6 +225,6 @@ def _shape(entries: Entries, name: str, dimensions: int, path: Path) -> tuple[in
     if name not in entries:
         raise CheckpointError(f"{path} lacks {name}; the file is incomplete. Download it again.")
     shape = entries[name].shape
-    if len(shape) != dimensions or 0 in shape:
+    if len(shape) != dimensions or min(shape) < 1:
         raise CheckpointError(f"{path} holds {name} with shape {list(shape)}; it should have {dimensions} dimensions.")
     return shape

@@ -7,33 +7,52 @@ Traps:
 - Browsers, git and download tools leave files that look right by name: an unfinished download, a git-lfs pointer, a
   saved web page. Each gets its own sentence.
 - Shard names in an index are data from the internet. Only plain names inside the index's own folder are followed.
+- So is everything in a header. Tensors lie one after the other and have the size of their shape, or the file is
+  refused: no number in it asks for more memory than the file is large.
 """
 
 from __future__ import annotations
 
-import json
+import math
+import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
+
+from ..checks import DAMAGE, shown
+from ..json_files import checked_json
 
 HEADER_LIMIT = 100_000_000  # bytes; what the safetensors library accepts
 INDEX_SUFFIX = ".safetensors.index.json"
 STEMS = ("model", "diffusion_pytorch_model")
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+MAX_SHARD_NAME = 200
+_MAX_JSON_BYTES = 100_000_000
+BYTES_OF = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("I32", "U32", "F32"), 4),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 8),
+}
 
 
 class CheckpointError(ValueError):
     """A file or folder that cannot be used as what it was chosen for; the message says why and what to do."""
 
+    __module__ = "builtins"  # ComfyUI writes an error's module before its sentence
+
 
 class StoredTensor(NamedTuple):
-    """Where one tensor lies; `dtype` is the format's own name (BF16, F8_E4M3, ...)."""
+    """Where one tensor lies; `dtype` is the format's own name (BF16, F8_E4M3, ...), `begin` and `end` are bytes."""
 
     file: Path
     name: str
     dtype: str
     shape: tuple[int, ...]
+    begin: int = 0
+    end: int = 0
 
 
 class WeightFiles(NamedTuple):
@@ -51,10 +70,26 @@ def name_some(names: Sequence[str], limit: int = 8) -> str:
     return shown if len(names) <= limit else f"{shown}, ... ({len(names)} in all)"
 
 
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file makes its readers raise into a CheckpointError that names it."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except DAMAGE as error:
+        said = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {str(error)[:200]}"
+        raise CheckpointError(f"{path} is damaged and cannot be read ({said}); download it again.") from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; CheckpointError if there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            encoded = file.read(_MAX_JSON_BYTES + 1)
+        if len(encoded) > _MAX_JSON_BYTES:
+            raise ValueError(f"it has more than {_MAX_JSON_BYTES} bytes")
+        content = checked_json(encoded)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}); download it again.") from error
     if not isinstance(content, dict):
@@ -70,29 +105,56 @@ def read_header(path: Path) -> WeightFiles:
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist.")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(512)
-        _refuse_other_formats(path, start, size)
-        (header_size,) = struct.unpack("<Q", start[:8])
-        if header_size > HEADER_LIMIT or start[8:9] != b"{":
-            raise CheckpointError(f"{path} is not a safetensors file; download it again.")
-        if 8 + header_size > size:
-            raise _unfinished(path, size, 8 + header_size)
-        file.seek(8)
-        encoded = file.read(header_size)
+    with damage_named(path), path.open("rb") as file:
+        return header_of(path, file)
+
+
+def header_of(path: Path, file: BinaryIO) -> WeightFiles:
+    """`read_header` of the open file that `path` is."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(512)
+    _refuse_other_formats(path, start, size)
+    (header_size,) = struct.unpack("<Q", start[:8])
+    if header_size > HEADER_LIMIT or start[8:9] != b"{":
+        raise CheckpointError(f"{path} is not a safetensors file; download it again.")
+    if 8 + header_size > size:
+        raise _unfinished(path, size, 8 + header_size)
+    file.seek(8)
+    encoded = file.read(header_size)
     try:
-        header = json.loads(encoded)
-        metadata = header.pop("__metadata__", {})
-        tensors = {
-            name: StoredTensor(path, name, entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()
-        }
-        data_size = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        header = checked_json(encoded)
+        metadata = _metadata(header.pop("__metadata__", {}))
+        tensors = {name: _tensor(path, name, entry, 8 + header_size) for name, entry in header.items()}
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise CheckpointError(f"{path} has a damaged safetensors header; download it again.") from error
-    if 8 + header_size + data_size != size:
-        raise _unfinished(path, size, 8 + header_size + data_size)
+    end = 8 + header_size
+    for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.begin, tensor.end)):
+        if tensor.begin != end:
+            raise CheckpointError(
+                f"{path} has a damaged safetensors header: {tensor.name} is misplaced. Download it again."
+            )
+        end = tensor.end
+    if end != size:
+        raise _unfinished(path, size, end)
     return WeightFiles(path, tensors, metadata, (path,))
+
+
+def _metadata(written: Any) -> dict[str, str]:
+    if not isinstance(written, dict) or not all(isinstance(value, str) for value in written.values()):
+        raise ValueError("metadata must be texts by their names")
+    return written
+
+
+def _tensor(path: Path, name: str, entry: Any, data_begin: int) -> StoredTensor:
+    """A tensor as the header describes it, of numbers that can be true."""
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    begin, end = offsets
+    if not isinstance(dtype, str) or not all(type(number) is int and number >= 0 for number in (*shape, *offsets)):
+        raise ValueError(f"{shown(entry)} is no tensor")
+    size = BYTES_OF.get(dtype)
+    if begin > end or size is not None and math.prod(shape) * size != end - begin:
+        raise ValueError(f"{name} has another size than its shape")
+    return StoredTensor(path, name, dtype, tuple(shape), data_begin + begin, data_begin + end)
 
 
 def read_index(index: Path) -> WeightFiles:
@@ -100,10 +162,10 @@ def read_index(index: Path) -> WeightFiles:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index} names no shards; download it again.")
+    for shard in weight_map.values():
+        if not isinstance(shard, str) or Path(shard).name != shard or "\\" in shard or len(shard) > MAX_SHARD_NAME:
+            raise CheckpointError(f"{index} names the shard {shown(shard)}, which is not a plain file name.")
     shards = sorted(set(weight_map.values()))
-    for shard in shards:
-        if Path(shard).name != shard or "\\" in shard:
-            raise CheckpointError(f"{index} names the shard {shard!r}, which is not a plain file name.")
     absent = [shard for shard in shards if not (index.parent / shard).is_file()]
     if absent:
         raise CheckpointError(

@@ -12,7 +12,6 @@ Traps:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,15 +21,25 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import torch
 from torch import nn
 
+from ..json_files import checked_json
 from ..models.audio_tokenizer import AudioTokenizer
 from ..models.condition_encoder import ConditionEncoder
 from ..models.dit import DiT
 from ..models.oobleck import Oobleck
 from ..models.qwen3 import Qwen3
 from . import configs, keys, kinds
-from .files import CheckpointError, StoredTensor, WeightFiles, has_weights, name_some, read_json, read_weights
+from .files import (
+    CheckpointError,
+    StoredTensor,
+    WeightFiles,
+    damage_named,
+    has_weights,
+    name_some,
+    read_json,
+    read_weights,
+)
 from .keys import Entry
-from .variants import VARIANTS, Variant
+from .variants import Variant, read_variant
 
 Layout = Literal["official", "comfyui", "all_in_one", "diffusers"]
 Size = Literal["2b", "xl"]
@@ -103,6 +112,11 @@ class WeightSource(Generic[Network]):
     files: tuple[Path, ...]
     dtype: torch.dtype
 
+    @property
+    def name(self) -> str:
+        """What users call it: of a published folder the folder's name, whatever the file in it is called."""
+        return self.path.parent.name if self.layout == "official" and self.path.is_file() else self.path.name
+
 
 @dataclass(frozen=True, eq=False)
 class ModelFiles:
@@ -110,6 +124,7 @@ class ModelFiles:
 
     Attributes:
         variant: None where neither a config nor a name tells; the user has to choose then.
+        variant_note: a sentence for the user where the variant is a guess (merges).
         audio_tokenizer: None in diffusers folders converted without it (no audio codes, no cover).
         silence: the official `silence_latent.pt`, the stored buffer, or None (compute it with the VAE).
         settings: the merged `config.json` of the model, empty for files without one.
@@ -119,6 +134,7 @@ class ModelFiles:
     layout: Layout
     size: Size
     variant: Variant | None
+    variant_note: str | None
     dit: WeightSource[DiT]
     condition_encoder: WeightSource[ConditionEncoder]
     audio_tokenizer: WeightSource[AudioTokenizer] | None
@@ -134,6 +150,11 @@ def inspect_model(path: Path | str) -> ModelFiles:
             names the file and the tensors.
     """
     path = Path(path)
+    with damage_named(path):
+        return _inspect_model(path)
+
+
+def _inspect_model(path: Path) -> ModelFiles:
     root = _model_root(path)
     if is_pipeline(root):
         return _inspect_pipeline(root)
@@ -151,28 +172,31 @@ def inspect_model(path: Path | str) -> ModelFiles:
 
 def inspect_text_encoder(path: Path | str) -> WeightSource[Qwen3]:
     """Inspect a Qwen3-Embedding-0.6B in any layout; see `inspect_model` for errors."""
-    weights, settings, layout, files = _network_files(
-        Path(path), TEXT_ENCODER_FOLDERS, keys.ALL_IN_ONE_TEXT_ENCODERS, kinds.TEXT_ENCODER
-    )
-    entries = keys.qwen3_entries(weights.tensors, embedding_model=True)
-    config = configs.qwen3_config(entries, settings, weights.path)
-    return _source("text_encoder", Qwen3, config, layout, weights.path, entries, files)
+    with damage_named(Path(path)):
+        weights, settings, layout, files = _network_files(
+            Path(path), TEXT_ENCODER_FOLDERS, keys.ALL_IN_ONE_TEXT_ENCODERS, kinds.TEXT_ENCODER
+        )
+        entries = keys.qwen3_entries(weights.tensors, embedding_model=True)
+        config = configs.qwen3_config(entries, settings, weights.path)
+        return _source("text_encoder", Qwen3, config, layout, weights.path, entries, files)
 
 
 def inspect_planner(path: Path | str) -> WeightSource[Qwen3]:
     """Inspect an ACE-Step 5 Hz language model (a file or a folder); see `inspect_model` for errors."""
-    weights, settings, layout, files = _network_files(Path(path), (), keys.ALL_IN_ONE_PLANNERS, kinds.PLANNER)
-    entries = keys.qwen3_entries(weights.tensors, embedding_model=False)
-    config = configs.qwen3_config(entries, settings, weights.path)
-    return _source("planner", Qwen3, config, layout, weights.path, entries, files)
+    with damage_named(Path(path)):
+        weights, settings, layout, files = _network_files(Path(path), (), keys.ALL_IN_ONE_PLANNERS, kinds.PLANNER)
+        entries = keys.qwen3_entries(weights.tensors, embedding_model=False)
+        config = configs.qwen3_config(entries, settings, weights.path)
+        return _source("planner", Qwen3, config, layout, weights.path, entries, files)
 
 
 def inspect_vae(path: Path | str) -> WeightSource[Oobleck]:
     """Inspect an ACE-Step 1.5 VAE in any layout; see `inspect_model` for errors."""
-    weights, settings, layout, files = _network_files(Path(path), VAE_FOLDERS, (keys.ALL_IN_ONE_VAE,), kinds.VAE)
-    entries = keys.vae_entries(weights.tensors)
-    config = configs.oobleck_config(entries, weights.path)
-    return _source("vae", Oobleck, config, layout, weights.path, entries, files)
+    with damage_named(Path(path)):
+        weights, settings, layout, files = _network_files(Path(path), VAE_FOLDERS, (keys.ALL_IN_ONE_VAE,), kinds.VAE)
+        entries = keys.vae_entries(weights.tensors)
+        config = configs.oobleck_config(entries, weights.path)
+        return _source("vae", Oobleck, config, layout, weights.path, entries, files)
 
 
 def component_beside(model: ModelFiles, folders: Sequence[str]) -> Path | None:
@@ -196,19 +220,6 @@ def check_compatible(model: ModelFiles, text_encoder: WeightSource[Qwen3]) -> No
             f"{text_encoder.path} is {given} wide but {model.path} expects {wanted}. "
             f"Choose {kinds.WANTED[kinds.TEXT_ENCODER]}."
         )
-
-
-def model_variant(name: str, settings: Mapping[str, Any]) -> Variant | None:
-    """turbo, base or sft: from the config, else from a file or folder name, else None."""
-    if settings.get("is_turbo"):
-        return "turbo"
-    for text in (str(settings.get("model_version") or ""), name):
-        found = {variant for variant in VARIANTS if variant in text.lower()}
-        if settings.get("is_turbo") is False:
-            found.discard("turbo")
-        if len(found) == 1:
-            return found.pop()
-    return None
 
 
 @lru_cache(maxsize=32)
@@ -258,11 +269,13 @@ def _model(
         config = configs.audio_tokenizer_config(split.audio_tokenizer, settings, path)
         tokenizer = _source("audio_tokenizer", AudioTokenizer, config, layout, path, split.audio_tokenizer, files)
     silence = (path if path.is_dir() else path.parent) / SILENCE_FILE
+    reading = read_variant(_published_name(path), settings)
     return ModelFiles(
         path=path,
         layout=layout,
         size=size,
-        variant=model_variant(_published_name(path), settings),
+        variant=reading.variant,
+        variant_note=reading.note,
         dit=_source("dit", DiT, dit, layout, path, split.dit, files),
         condition_encoder=_source(
             "condition_encoder", ConditionEncoder, conditioner, layout, path, split.condition_encoder, files
@@ -359,12 +372,14 @@ def _settings(weights: WeightFiles, chosen: Path) -> tuple[dict[str, Any], tuple
     config = folder / "config.json"
     if (published or chosen.is_dir()) and config.is_file():
         return read_json(config), (config,)
+    title = weights.metadata.get("modelspec.title")  # ComfyUI's Save Model writes the name it was saved under
+    settings = {} if title is None else {"model_version": title}
     heads = weights.metadata.get(configs.LYRIC_HEADS)
     if heads is None:
-        return {}, ()
+        return settings, ()
     try:
-        return {configs.LYRIC_HEADS: json.loads(heads)}, ()
-    except json.JSONDecodeError as error:
+        return settings | {configs.LYRIC_HEADS: checked_json(heads)}, ()
+    except ValueError as error:
         raise CheckpointError(f"the header of {weights.path} sets {configs.LYRIC_HEADS} to no JSON: {error}") from error
 
 

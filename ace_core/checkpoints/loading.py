@@ -1,8 +1,8 @@
 """Tensors of a `WeightSource` -> a network that holds them.
 
-Tensors are memory-mapped: where the dtype stays the same, the network's parameters *are* the file's pages (mapped
-copy-on-write), shared with every other process and dropped by the system when memory is short. Where it changes,
-tensors are converted one at a time.
+Where the system keeps writers away, tensors are memory-mapped (`mapped.py`): where the dtype stays the same, the
+network's parameters *are* the file's pages (mapped copy-on-write), shared with every other process and dropped by the
+system when memory is short. Where it changes, tensors are converted one at a time.
 
 Traps:
 - Weights made while inference mode is on are inference tensors, which training cannot use. Everything here runs with
@@ -15,22 +15,15 @@ Traps:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..models.ops import Ops
-from .files import CheckpointError, StoredTensor
 from .inspection import DTYPES, Network, Uninitialised, WeightSource, parameters
 from .registry import WeightKey, stamp
-
-FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
+from .tensors import FLOAT8, tensor_reader
 
 
 def weight_key(source: WeightSource[Network], dtype: torch.dtype) -> WeightKey:
@@ -46,7 +39,7 @@ def load_state_dict(source: WeightSource[Network], dtype: torch.dtype | None = N
             keeps stored float8 in the matrices that casting layers multiply with; everything else becomes bf16.
 
     Returns:
-        CPU tensors, memory-mapped where nothing had to be computed. Weight norms are fused in fp32.
+        CPU tensors, maybe memory-mapped where nothing had to be computed. Weight norms are fused in fp32.
 
     Raises:
         CheckpointError: a tensor holds NaN or infinity, or a file changed since it was inspected.
@@ -93,17 +86,6 @@ def build_network(source: WeightSource[Network], *, ops: Ops, dtype: torch.dtype
         return network.eval()
 
 
-def check_finite(tensor: Tensor, name: str, path: Path) -> None:
-    """Raise CheckpointError if `tensor`, the one called `name` in `path`, holds NaN or infinity."""
-    if tensor.dtype in FLOAT8:
-        largest = 0x7F if tensor.dtype == torch.float8_e4m3fn else 0x7C  # the first bit pattern that is no number
-        finite = int(tensor.view(torch.uint8).bitwise_and(0x7F).max()) < largest
-    else:
-        finite = all(math.isfinite(bound.item()) for bound in torch.aminmax(tensor))
-    if not finite:
-        raise CheckpointError(f"{path} holds NaN or infinity in {name}; the file is damaged. Download it again.")
-
-
 def fuse_weight_norm(direction: Tensor, gain: Tensor) -> Tensor:
     """gain * direction / ||direction|| in fp32, the norm over all dimensions but the first."""
     direction = direction.float()
@@ -113,19 +95,7 @@ def fuse_weight_norm(direction: Tensor, gain: Tensor) -> Tensor:
 
 def _stored_tensors(source: WeightSource[Network]) -> Iterator[tuple[str, Tensor]]:
     """Every parameter's tensor as stored, checked and in its final shape; weight norms are fused."""
-    with ExitStack() as stack:
-        files: dict[Path, safe_open] = {}
-
-        def read(stored: StoredTensor) -> Tensor:
-            try:
-                if stored.file not in files:
-                    files[stored.file] = stack.enter_context(safe_open(stored.file, framework="pt", device="cpu"))
-                tensor = cast("Tensor", files[stored.file].get_tensor(stored.name))  # type: ignore[no-untyped-call]
-            except (OSError, SafetensorError) as error:
-                raise CheckpointError(f"{stored.file} changed while it was being read ({error}); try again.") from error
-            check_finite(tensor, stored.name, stored.file)
-            return tensor
-
+    with tensor_reader() as read:
         for name, entry in source.entries.items():
             tensor = read(entry.tensor)
             if entry.gain is not None:

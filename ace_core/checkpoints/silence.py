@@ -18,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from ..audio.waveform import LATENT_CHANNELS, LATENT_FRAME_RATE, MAX_DURATION_SECONDS, SAMPLE_RATE
+from ..checks import DAMAGE
 from .files import CheckpointError, StoredTensor
 from .inspection import ModelFiles
-from .loading import check_finite
+from .tensors import check_finite, tensor_reader
 
 SILENCE_FRAMES = MAX_DURATION_SECONDS * LATENT_FRAME_RATE
 ENCODED_SECONDS = 10
@@ -40,8 +40,8 @@ def load_silence(model: ModelFiles) -> Tensor | None:
         return None
     if isinstance(model.silence, StoredTensor):
         path, name = model.silence.file, model.silence.name
-        with safe_open(path, framework="pt", device="cpu") as file:
-            silence: Tensor = file.get_tensor(name).float()
+        with tensor_reader() as read:
+            silence = read(model.silence).float()
     else:
         path, name = model.silence, "its tensor"
         silence = _unpickled(path).transpose(1, 2).contiguous()
@@ -77,10 +77,12 @@ def padded_with_silence(latents: Tensor, frames: int, silence: Tensor) -> Tensor
 def _unpickled(path: Path) -> Tensor:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+    except (*DAMAGE, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be read as a tensor ({error}); download it again.") from error
     if not isinstance(content, Tensor) or content.dtype != torch.float32 or content.ndim != 3:
         raise CheckpointError(
             f"{path} does not hold one fp32 tensor [1, {LATENT_CHANNELS}, frames]; download it again."
         )
+    if content.nbytes > path.stat().st_size:  # a view of one number, say, that takes the memory of a million
+        raise CheckpointError(f"{path} names more numbers than it holds; download it again.")
     return content

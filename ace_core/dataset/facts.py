@@ -1,4 +1,4 @@
-"""What people and programs write about songs: fields by their many names, lyrics with times, tables.
+"""What people and programs write about songs: fields by their many names, texts, tables.
 
 The names are those of the official dataset JSON (`keyscale`, `timesignature`), of blueprints, and those that tag
 programs use. Values become what a blueprint takes; one that cannot is left out with a sentence that names the field.
@@ -7,7 +7,7 @@ Traps:
 - Tag programs write 127.98 bpm, and 0 for a tempo they do not know.
 - In the official JSON an unknown language is `unknown` even of songs that nobody has listened to, so it says nothing.
 - Spreadsheets separate columns with semicolons where the comma is the decimal point.
-- One line of an LRC may have several times: it is sung again at each.
+- Trainers have many names for one field; in a row with several the one that is also ours counts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +24,17 @@ from ..checks import shown
 from ..song.blueprint import Blueprint
 from ..song.fields import INSTRUMENTAL_LYRICS, PLAN_FIELDS
 from ..song.languages import UNKNOWN_LANGUAGE
-from ..song.texts import WORD_TIME
+from ..song.text_encodings import decoded_text
+from ..song.texts import plain_lines
 from .dataset import PROMPT_CHOICES, FileProblem
 
 MAX_TEXT_BYTES = 1 << 20
 MAX_TABLE_BYTES = 16 << 20
 DELIMITERS = (",", ";", "\t")
-FILE_COLUMNS = ("file", "filename", "file_name", "audio_path")
+FILE_COLUMNS = (
+    *("file", "filename", "file_name", "audio_path", "audio", "path", "audio_file", "audio_filepath", "filepath"),
+    *("location", "track", "song"),
+)
 
 _SONG_FIELDS = [  # all that a plan has but the length, which is the recording's
     field for field in PLAN_FIELDS if field.is_auto and field.name != "duration_seconds"
@@ -42,14 +47,19 @@ _NAMES = {
     },
     "instrumental": "is_instrumental",
     "genres": "genre",
+    **dict.fromkeys(("prompt", "description", "tags", "recaption", "style"), "caption"),
+    **dict.fromkeys(("signature", "time_sig", "meter"), "time_signature"),
+    **dict.fromkeys(("norm_lyrics", "lyric"), "lyrics"),
+    **dict.fromkeys(("tempo", "tempo_bpm"), "bpm"),
+    **dict.fromkeys(("lang", "lyrics_language"), "language"),
+    **dict.fromkeys(("scale", "musical_key", "key_scale"), "key"),
     "prompt_override": "prompt_choice",
 }
 _FIELDS = (*(field.name for field in _SONG_FIELDS), "genre", "is_instrumental", "prompt_choice", "labeled")
+FIELD_NAMES = frozenset((*_NAMES, *_FIELDS, "repeat", "custom_tag", "duration"))
+"""What a text may call the fields of a song."""
 _WITHOUT_MEANING = ("id", *FILE_COLUMNS, "raw_lyrics", "formatted_lyrics", "duration", "custom_tag")
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
-
-_LINE_TIME = re.compile(r"\s*\[(\d+):(\d+(?:[.:]\d+)?)\]")
-_LRC_HEADER = re.compile(r"\s*\[(?:ar|al|ti|au|by|re|ve|la|offset|length|tool|#)\s*:[^\]]*\]\s*", re.IGNORECASE)
 
 
 class Facts(NamedTuple):
@@ -63,10 +73,11 @@ def read_facts(raw: Mapping[str, object]) -> Facts:
     """Facts by any of their names; None, blank and `N/A` are not facts."""
     values: dict[str, Any] = {}
     problems = []
-    for given, value in raw.items():
-        name = re.sub(r"[\s-]+", "_", given.strip().lower())
-        name = _NAMES.get(name, name)
-        if name in _WITHOUT_MEANING:
+    spelt = {given: re.sub(r"[\s-]+", "_", given.strip().lower()) for given in raw}
+    for given in sorted(raw, key=lambda given: spelt[given] not in _FIELDS):  # our names before the others
+        value = raw[given]
+        name = _NAMES.get(spelt[given], spelt[given])
+        if name in _WITHOUT_MEANING or name in values:
             continue
         if name not in _FIELDS:
             problems.append(f"{shown(given)} is not a field of a song")
@@ -101,7 +112,9 @@ def _usable(name: str, value: object) -> object:
             raise ValueError(f"must be one of {', '.join(PROMPT_CHOICES)}, or null; got {shown(value)}")
         return value
     if name == "genre":
-        return _usable("caption", ", ".join(map(str, value)) if isinstance(value, list) else value)
+        return _usable("caption", value)
+    if name == "caption" and isinstance(value, list):
+        value = ", ".join(map(str, value))
     if name == "bpm":
         value = _whole(value)
     if isinstance(value, str) and value.strip().lower() in ("", "n/a"):
@@ -120,40 +133,31 @@ def _whole(bpm: object) -> object:
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """A text file, UTF-8 or marked as UTF-16.
+    """A text file of any editor, with newlines as line ends.
 
     Raises:
-        FileProblem: it is too large, of another encoding, or cannot be read.
+        FileProblem: it is too large, of an encoding that cannot be told, or cannot be read.
     """
+    return read_noted_text(path, max_bytes)[0]
+
+
+def read_noted_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, tuple[str, ...]]:
+    """See `read_text`; and a sentence if the encoding is an old one that was found by what makes sense."""
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise FileProblem(f"has {size} bytes, more than {max_bytes}")
-        content = path.read_bytes()
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FileProblem("is a pipe or a device, which has no end")
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise FileProblem(f"has more than {max_bytes} bytes")
     except OSError as error:
         raise FileProblem(f"cannot be read: {error.strerror}") from error
-    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        return content.decode("utf-16" if marked else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileProblem("is not UTF-8: save it as UTF-8") from error
-
-
-def lyrics_of_lrc(text: str) -> str:
-    """The lyrics of an LRC without times and headers, each line as often as it is sung, in the order of the times."""
-    lines: list[tuple[float, str]] = []
-    latest = 0.0
-    for line in text.splitlines():
-        if _LRC_HEADER.fullmatch(line):
-            continue
-        times = []
-        while match := _LINE_TIME.match(line):
-            times.append(60 * int(match[1]) + float(match[2].replace(":", ".")))
-            line = line[match.end() :]
-        latest = times[0] if times else latest  # a line without time stays behind the one before
-        words = " ".join(WORD_TIME.sub("", line).split())
-        lines += [(time, words) for time in times or [latest]]
-    return "\n".join(words for _, words in sorted(lines, key=lambda item: item[0])).strip()
+        text, code_page = decoded_text(content)
+    except ValueError as error:
+        raise FileProblem(str(error)) from error
+    notes = (f"is not UTF-8 and is read as {code_page}: save it as UTF-8 if letters are wrong",) if code_page else ()
+    return plain_lines(text), notes
 
 
 def read_table(text: str) -> dict[str, dict[str, str]]:

@@ -15,9 +15,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..checks import shown
+from ..json_files import checked_json
 from ..song.blueprint import Blueprint
 from ..song.fields import MUSIC_FIELDS, PLAN_FIELDS
 from ..song.languages import UNKNOWN_LANGUAGE
+from .companions import name_key
 from .dataset import Clip, Dataset, FileProblem
 from .facts import Facts, read_facts
 
@@ -43,8 +45,8 @@ def parse_json(text: str) -> object:
         FileProblem: it is not JSON.
     """
     try:
-        parsed: object = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        parsed: object = checked_json(text)
+    except json.JSONDecodeError as error:
         raise FileProblem(f"is not valid JSON: {error}") from error
     return parsed
 
@@ -67,14 +69,20 @@ def read_samples(document: Any) -> list[Sample]:
 
 
 def matching_name(audio_path: str, names: Iterable[str]) -> str | None:
-    """The name that a path ends in, the longest of several; without one, the only name with the path's last part."""
+    """The name that a path ends in, the longest of several; without one, the only name with the path's last part.
+
+    Names match as people read them, see `name_key`; where two are alike, the one of the same spelling.
+    """
     names = list(names)
-    parts = audio_path.split("/")
-    ends = [name for name in names if parts[-len(name.split("/")) :] == name.split("/")]
-    if ends:
-        return max(ends, key=len)
-    same_file = [name for name in names if name.rpartition("/")[2] == parts[-1]]
-    return same_file[0] if len(same_file) == 1 else None
+    for key in (str, name_key):
+        parts = key(audio_path).split("/")
+        ends = [name for name in names if parts[-len(name.split("/")) :] == key(name).split("/")]
+        if ends:
+            return max(ends, key=len)
+        same_file = [name for name in names if key(name).rpartition("/")[2] == parts[-1]]
+        if same_file:
+            return same_file[0] if len(same_file) == 1 else None
+    return None
 
 
 def dataset_json(dataset: Dataset, created_at: str) -> str:

@@ -6,6 +6,7 @@ the official trainer takes of a song.
 Traps:
 - A header may promise more than there is, so the length is that of the packets, up to 240 s.
 - Tags that are not UTF-8 make PyAV refuse a file that plays well; they are not read at all.
+- A name may lie about what is in a file, and a decoder may be missing: see `demuxers`.
 - What stands behind the last sound (an old ID3 tag, a cut packet) often does not decode, and nobody hears it. Damage
   that has sound behind it is an error: leaving it out would put a click into the music.
 """
@@ -23,7 +24,7 @@ from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..audio.demuxers import BROKEN_FILE, DEMUXERS
+from ..audio.demuxers import BROKEN_FILE, HEAD_BYTES, demuxer_of, has_decoder
 from ..audio.waveform import (
     MIN_LATENT_FRAMES,
     SAMPLE_RATE,
@@ -41,6 +42,7 @@ MAX_CLIP_SECONDS = 240.0
 MIN_CLIP_SECONDS = MIN_LATENT_FRAMES * SAMPLES_PER_FRAME / SAMPLE_RATE  # the shortest that the model renders
 
 _PACKETS_BETWEEN_REPORTS = 256
+_LONGEST_PACKET_SECONDS = 60.0  # Vorbis without times claims hours for one; FLAC has 8 s at most
 
 
 class _Piece(NamedTuple):
@@ -116,11 +118,15 @@ def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = F
         if not path.stat().st_size:
             raise FileProblem("is empty")
         with path.open("rb") as file:
-            container = av.open(file, "r", format=DEMUXERS[path.suffix.lower()], metadata_errors="ignore")
+            demuxer = demuxer_of(path.suffix, file.read(HEAD_BYTES))
+            file.seek(0)
+            container = av.open(file, "r", format=demuxer, metadata_errors="ignore")
             with container:
                 if not container.streams.audio:
                     raise FileProblem("holds no sound")
                 stream = container.streams.audio[0]
+                if not has_decoder(stream):
+                    raise FileProblem("is in a codec that FFmpeg does not know: save it as FLAC or WAV")
                 if stream.channels > 2:
                     raise FileProblem(f"has {stream.channels} channels: mix it down to stereo")
                 declared = (container.duration or 0) / av.time_base
@@ -129,7 +135,8 @@ def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = F
                     if on_progress is not None and number % _PACKETS_BETWEEN_REPORTS == 0:
                         on_progress(int(end_seconds), int(max(declared, end_seconds)))
                     if packet.duration and packet.time_base:
-                        end_seconds += float(packet.duration * packet.time_base)
+                        lasts = float(packet.duration * packet.time_base)
+                        end_seconds += lasts if lasts < _LONGEST_PACKET_SECONDS else 0.0
                     frames: list[AudioFrame] = []
                     if not (until_audible and audible):
                         try:

@@ -11,18 +11,21 @@ one must refuse.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..audio.waveform import LATENT_CHANNELS
-from ..files import write_atomically, write_text_atomically
+from ..checks import DAMAGE
+from ..files import write_text_atomically
 from ..json_files import JsonFormat, read_document
+from ..tensor_files import write_tensors
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = JsonFormat("ace_composer.training_data", 1, "manifest")
@@ -76,7 +79,7 @@ class Manifest:
 def write_sample(path: Path, sample: TrainingSample) -> None:
     """Write a sample, all of it or nothing."""
     tensors = {name: getattr(sample, name).to("cpu", torch.float32).contiguous() for name in _TENSORS}
-    write_atomically(path, lambda unfinished: save_file(tensors, unfinished))
+    write_tensors(path, tensors)
 
 
 def read_sample(path: Path) -> TrainingSample:
@@ -88,10 +91,11 @@ def read_sample(path: Path) -> TrainingSample:
     try:
         tensors = load_file(path)
         sample = TrainingSample(*(tensors[name] for name in _TENSORS))
-    except (SafetensorError, KeyError, OSError) as error:
+    except (SafetensorError, *DAMAGE) as error:
         raise ValueError(f"{path.name} is not a training sample ({error}): preprocess again") from error
-    frames, width = sample.latents.shape
-    if width != LATENT_CHANNELS or sample.source.shape != (frames, width) or sample.packed.ndim != 2:
+    frames = len(sample.latents) if sample.latents.ndim else 0
+    shapes_fit = sample.latents.shape == sample.source.shape == (frames, LATENT_CHANNELS) and sample.packed.ndim == 2
+    if not shapes_fit or any(tensor.dtype != torch.float32 for tensor in sample):
         shapes = ", ".join(f"{name} {list(getattr(sample, name).shape)}" for name in _TENSORS)
         raise ValueError(f"{path.name} is not a training sample (its shapes are {shapes}): preprocess again")
     return sample
@@ -119,8 +123,10 @@ def read_manifest(folder: Path) -> Manifest:
         )
         texts = {name: str(document[name]) for name in ("name", "base_model", "activation_tag", "dataset_hash")}
         manifest = Manifest(**texts, samples=samples)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         raise ValueError(f"{folder} holds no training data that can be read ({error}): preprocess first") from error
+    if not all(math.isfinite(entry.seconds) for entry in samples):
+        raise ValueError(f"{path} gives a clip no length in seconds: preprocess again")
     outside = [entry.file for entry in samples if PurePath(entry.file).name != entry.file]
     if outside or not samples:
         raise ValueError(f"{path} names {f'files elsewhere ({outside[0]!r})' if outside else 'no samples'}")

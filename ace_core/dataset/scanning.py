@@ -3,34 +3,57 @@
 What is said about a song, the first to say it wins:
 
 1. the dataset JSON: the one that was chosen, else the first in the folder. It lists the songs of the dataset.
-2. `song.json` beside `song.mp3`: fields
-3. `song.txt` and `song.lrc`: lyrics
-4. the table in the folder, `.csv`: columns File, BPM, Key, Caption, and any other field
+2. the files beside the song: fields, lyrics, caption, in the layouts of `companions`
+3. the first table in the folder: CSV, TSV, JSON lines, or a JSON that lists files
+4. the official trainer's preprocessed songs, `.pt`
 
-A file that cannot be used is skipped with a reason; nothing here fails because of one.
+A file that cannot be used is skipped with a reason; nothing here fails because of one. A file that is named like a song
+and not used is named, and so is what another file overrules.
 
 Traps:
 - What a link leads to counts, not where it lies: nothing outside the root is opened, whatever it is.
 - Lyrics that cannot be read skip their song, since it would be trained as an instrumental. Other values are left out.
+- Readers of others' files raise anything, PyAV an AttributeError for a codec that FFmpeg does not know. The host's
+  cancelling is an exception of its own and passes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..audio.demuxers import DEMUXERS
+from ..audio.demuxers import DEMUXERS, NO_RECORDINGS
 from ..progress import Progress, share_of_progress
+from ..song.lyric_reader import lyrics_in_text
+from .companions import (
+    COMPANION_SUFFIXES,
+    Companion,
+    Owners,
+    fields_in_text,
+    in_reading_order,
+    is_caption_text,
+    without_suffix,
+)
 from .dataset import Clip, FileProblem, Skipped, with_facts
-from .facts import MAX_TABLE_BYTES, Facts, lyrics_of_lrc, read_facts, read_table, read_text
+from .facts import FIELD_NAMES, MAX_TABLE_BYTES, Facts, read_facts, read_noted_text, read_text
+from .manifests import (
+    TABLE_SUFFIXES,
+    TENSOR_SUFFIX,
+    UNREADABLE_TABLES,
+    is_tensor_list,
+    row_of_tensors,
+    rows_in_json,
+    rows_of,
+)
 from .official_json import MAX_DATASET_BYTES, Sample, is_dataset_json, matching_name, parse_json, read_samples
 from .recordings import clip_seconds
+from .scan_remarks import Remarks
 
-TEXT_SUFFIXES = (".txt", ".lrc")
-SIDECAR_SUFFIXES = (*TEXT_SUFFIXES, ".json", ".csv")
+READ_SUFFIXES = frozenset((*COMPANION_SUFFIXES, *TABLE_SUFFIXES, TENSOR_SUFFIX))
+ERRORS_OF_READERS = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError)
 
 
 class Scan(NamedTuple):
@@ -43,21 +66,22 @@ class Scan(NamedTuple):
 
 class _Report(NamedTuple):
     skipped: list[Skipped]
-    notes: list[str]
+    notes: Remarks
 
 
 class _Files(NamedTuple):
     """Files below the folder that may be read, by their names: recordings, and what may say something about them."""
 
     recordings: dict[str, Path]
-    sidecars: dict[str, Path]
+    others: dict[str, Path]
 
 
 class _Said(NamedTuple):
-    """What one file says about songs: facts by the name of the recording."""
+    """What one file says about songs: facts by the name of the recording; a sentence about the file as a whole."""
 
     source: str
-    facts: dict[str, Facts]
+    facts: Mapping[str, Facts]
+    notes: tuple[str, ...] = ()
 
 
 def scan_folder(
@@ -72,11 +96,12 @@ def scan_folder(
         on_progress: called with parts done, and in all.
     """
     root = Path(os.path.realpath(root))
-    report = _Report([], [])
+    report = _Report([], Remarks())
     files = _listed(folder, root, report)
-    listing = _listing(files, dataset_json, report)
+    beside = _companions(files, report)
+    listing, table = _manifests(files, beside, dataset_json, report)
+    tensors = _tensors(files, report)
     names = list(files.recordings) if listing is None else list(listing.facts)
-    table = _table(files, report)
 
     clips = []
     for number, name in enumerate(names):
@@ -85,18 +110,20 @@ def scan_folder(
             share(0, 1)
         try:
             seconds = clip_seconds(files.recordings[name], share)
-            said = [*(said for said in (listing,) if said), *_beside(name, files), *(said for said in (table,) if said)]
-            clips.append(_clip(name, files.recordings[name], seconds, said, report.notes))
+            said = [listing, *_beside(name, beside.get(name, []), files), table, tensors]
+            clips.append(_clip(name, files.recordings[name], seconds, [one for one in said if one], report.notes))
         except ValueError as error:
             report.skipped.append(Skipped.because_of(name, error))
-    return Scan(tuple(clips), tuple(report.skipped), tuple(report.notes))
+        except ERRORS_OF_READERS as error:
+            report.skipped.append(Skipped(name, f"cannot be read: {type(error).__name__}: {error}"))
+    return Scan(tuple(clips), tuple(report.skipped), report.notes.lines())
 
 
 def folder_stamp(folder: Path) -> str:
     """Changes with any file below a folder that a scan would look at, as far as names, sizes and times tell."""
     digest = hashlib.sha256()
     for path in _walk(folder):
-        if path.suffix.lower() in (*DEMUXERS, *SIDECAR_SUFFIXES):
+        if path.suffix.lower() in DEMUXERS or path.suffix.lower() in READ_SUFFIXES:
             status = path.lstat()
             digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -124,44 +151,79 @@ def _listed(folder: Path, root: Path, report: _Report) -> _Files:
         suffix = path.suffix.lower()
         if target.is_dir():
             report.skipped.append(Skipped(name, "is a link to a folder: links to folders are not followed"))
-        elif suffix not in (*DEMUXERS, *SIDECAR_SUFFIXES):
-            continue
         elif not target.is_relative_to(root):
-            report.skipped.append(Skipped(name, "is a link that leads out of the dataset's root"))
-        elif suffix in SIDECAR_SUFFIXES:
-            files.sidecars[name.removesuffix(path.suffix) + suffix] = path
-        elif (first := stems.setdefault(name.removesuffix(path.suffix), name)) != name:
+            if suffix in DEMUXERS or suffix in READ_SUFFIXES:
+                report.skipped.append(Skipped(name, "is a link that leads out of the dataset's root"))
+        elif suffix in NO_RECORDINGS:
+            report.skipped.append(Skipped(name, NO_RECORDINGS[suffix]))
+        elif suffix not in DEMUXERS:
+            files.others[name] = path
+        elif (first := stems.setdefault(without_suffix(name), name)) != name:
             report.skipped.append(Skipped(name, f"has the same name as {first}, which is taken"))
         else:
             files.recordings[name] = path
-    for name in files.sidecars:
-        if name.endswith(TEXT_SUFFIXES) and name.rpartition(".")[0] not in stems:
-            report.skipped.append(Skipped(name, "belongs to no recording"))
     return files
 
 
-def _listing(files: _Files, chosen: Path | None, report: _Report) -> _Said | None:
-    """What the dataset JSON says, about its songs in its order; recordings that it does not list are skipped."""
+def _companions(files: _Files, report: _Report) -> dict[str, list[Companion]]:
+    """The files beside each recording; names those that are like a song's and not read, and texts of no song."""
+    owners = Owners(files.recordings)
+    beside: dict[str, list[Companion]] = {}
+    for name in files.others:
+        suffix = Path(name).suffix.lower()
+        found = owners.companion(name)
+        if found is not None:
+            beside.setdefault(found[0], []).append(found[1])
+        elif suffix in UNREADABLE_TABLES:
+            report.skipped.append(Skipped(name, UNREADABLE_TABLES[suffix]))
+        elif suffix in COMPANION_SUFFIXES and suffix != ".json":
+            report.skipped.append(Skipped(name, "belongs to no recording"))
+        elif suffix not in READ_SUFFIXES and owners.named_like(name):
+            report.notes.add(f"is not used, though named like a song: {suffix or 'no suffix'} is not read", name)
+    return {name: in_reading_order(companions) for name, companions in beside.items()}
+
+
+def _manifests(
+    files: _Files, beside: Mapping[str, list[Companion]], chosen: Path | None, report: _Report
+) -> tuple[_Said | None, _Said | None]:
+    """What the dataset JSON says about its songs in its order, and what the first table says.
+
+    Recordings that the dataset JSON does not list are skipped.
+    """
     found: tuple[str, list[Sample]] | None = None
+    table: tuple[str, Mapping[str, Mapping[str, object]]] | None = None
     if chosen is not None:
         try:
             found = chosen.name, read_samples(parse_json(read_text(chosen, MAX_DATASET_BYTES)))
         except ValueError as error:
             raise ValueError(f"{chosen.name} {error}") from error
-    stems = {name.rpartition(".")[0] for name in files.recordings}
-    for name, path in files.sidecars.items():
-        if not name.endswith(".json") or name.rpartition(".")[0] in stems:
+    used = {companion.name for companions in beside.values() for companion in companions}
+    for name, path in files.others.items():
+        suffix = Path(name).suffix.lower()
+        if name in used or suffix not in (".json", *TABLE_SUFFIXES):
             continue
         try:
-            document = parse_json(read_text(path, MAX_DATASET_BYTES))
-            if not is_dataset_json(document):
-                raise FileProblem("belongs to no recording and is not a dataset")
-            if found is not None:
-                raise FileProblem(f"is not used: {found[0]} lists the songs")
-            found = name, read_samples(document)
+            if suffix == ".json":
+                document = parse_json(read_text(path, MAX_DATASET_BYTES))
+                if is_tensor_list(document):
+                    raise FileProblem("lists tensors of the official trainer, which are not read: bring the recordings")
+                if is_dataset_json(document):
+                    if found is not None:
+                        raise FileProblem(f"is not used: {found[0]} lists the songs")
+                    found = name, read_samples(document)
+                    continue
+                rows = rows_in_json(document)
+                if rows is None:
+                    raise FileProblem("belongs to no recording and is not a dataset")
+            else:
+                rows = rows_of(name, read_text(path, MAX_TABLE_BYTES))
+            if table is not None:
+                raise FileProblem(f"is a second table: {table[0]} is taken")
+            table = name, rows
         except ValueError as error:
             report.skipped.append(Skipped.because_of(name, error))
-    return None if found is None else _matched(*found, files, report)
+    listing = None if found is None else _matched(*found, files, report)
+    return listing, None if table is None else _table(*table, files, report)
 
 
 def _matched(source: str, samples: list[Sample], files: _Files, report: _Report) -> _Said:
@@ -179,68 +241,109 @@ def _matched(source: str, samples: list[Sample], files: _Files, report: _Report)
     return _Said(source, facts)
 
 
-def _table(files: _Files, report: _Report) -> _Said | None:
-    """What the table in the folder says."""
-    tables = [name for name in files.sidecars if name.endswith(".csv")]
-    report.skipped.extend(Skipped(name, f"is a second table: {tables[0]} is taken") for name in tables[1:])
-    if not tables:
-        return None
-    source = tables[0]
-    try:
-        rows = read_table(read_text(files.sidecars[source], MAX_TABLE_BYTES))
-    except ValueError as error:
-        report.skipped.append(Skipped.because_of(source, error))
-        return None
-    stems = {name.rpartition(".")[0]: name for name in files.recordings}
+def _table(source: str, rows: Mapping[str, Mapping[str, object]], files: _Files, report: _Report) -> _Said:
+    """What a table says about the recordings that it names, with their suffix or without."""
     facts: dict[str, Facts] = {}
+    stems = {without_suffix(name): name for name in files.recordings}
     for file, row in rows.items():
-        name = matching_name(file.replace("\\", "/"), files.recordings)
-        if name is None and (stem := matching_name(file.replace("\\", "/"), stems)) is not None:
-            name = stems[stem]
+        place = file.replace("\\", "/")
+        stem = matching_name(place, stems)
+        name = matching_name(place, files.recordings) or (stems[stem] if stem is not None else None)
         if name is None:
-            report.notes.append(f"{source}: the row {file!r} names no recording, or several")
+            report.notes.add(f"{source}: a row names no recording, or several", repr(file))
         else:
             facts[name] = read_facts(row)
     return _Said(source, facts)
 
 
-def _beside(name: str, files: _Files) -> Iterator[_Said]:
-    """What `song.json`, `song.txt` and `song.lrc` say.
+def _tensors(files: _Files, report: _Report) -> _Said | None:
+    """What the official trainer's preprocessed songs say about recordings in the folder; the others are named."""
+    facts: dict[str, Facts] = {}
+    for name, path in files.others.items():
+        if not name.lower().endswith(TENSOR_SUFFIX):
+            continue
+        try:
+            file, row = row_of_tensors(path)
+        except FileProblem as error:
+            report.notes.add(str(error), name)
+            continue
+        recording = matching_name(file.replace("\\", "/"), files.recordings)
+        if recording is None:
+            report.notes.add("holds tensors of a recording that is not in the folder: bring the recording", name)
+        else:
+            facts[recording] = read_facts(row)
+    return _Said("the tensors", facts) if facts else None
+
+
+def _beside(name: str, companions: list[Companion], files: _Files) -> Iterator[_Said]:
+    """What the files beside a recording say, in the order in which they count.
 
     Raises:
         FileProblem: lyrics that cannot be read.
     """
-    stem = name.rpartition(".")[0]
-    if sidecar := f"{stem}.json" if f"{stem}.json" in files.sidecars else "":
+    has_lyrics = any(companion.role == "lyrics" for companion in companions)
+    for source, role, _ in companions:
+        raw: Mapping[str, object]
         try:
-            fields = parse_json(read_text(files.sidecars[sidecar]))
-            if not isinstance(fields, dict):
-                raise FileProblem("must be an object with fields")
-            yield _Said(sidecar, {name: read_facts(fields)})
+            text, notes = read_noted_text(files.others[source])
+            if role == "fields":
+                document = parse_json(text)
+                if not isinstance(document, dict):
+                    raise FileProblem("must be an object with fields")
+                raw = document
+            elif role == "text":
+                raw, more = _of_plain_text(text, has_lyrics=has_lyrics)
+                notes += more
+            elif role == "lyrics":
+                words, more = lyrics_in_text(text, timed=not source.lower().endswith((".txt", ".lyrics", ".lyric")))
+                raw, notes = {"lyrics": words}, notes + more
+            else:
+                raw = {role: text}
         except ValueError as error:
-            yield _Said(sidecar, {name: Facts({}, (str(error),))})
-    for suffix in TEXT_SUFFIXES:
-        source = stem + suffix
-        if source in files.sidecars:
-            try:
-                text = read_text(files.sidecars[source])
-            except ValueError as error:
+            if role in ("lyrics", "text"):
                 raise FileProblem(f"has lyrics that cannot be used: {source} {error}") from error
-            yield _Said(source, {name: read_facts({"lyrics": lyrics_of_lrc(text) if suffix == ".lrc" else text})})
+            yield _Said(source, {name: Facts({}, (str(error),))})
+        else:
+            yield _Said(source, {name: read_facts(raw)}, notes)
 
 
-def _clip(name: str, path: Path, seconds: float, sources: list[_Said], notes: list[str]) -> Clip:
+def _of_plain_text(text: str, *, has_lyrics: bool) -> tuple[dict[str, object], tuple[str, ...]]:
+    """The fields of a `song.txt`: those it names, a caption, or lyrics; and a sentence where that was decided."""
+    if text.lstrip().startswith("{"):
+        raw = parse_json(text)
+        if isinstance(raw, dict):
+            return raw, ()
+    fields = fields_in_text(text, FIELD_NAMES)
+    if fields is not None:
+        return fields, ()
+    lyrics, notes = lyrics_in_text(text)
+    if not is_caption_text(text):
+        return {"lyrics": lyrics}, notes
+    return {"caption": text}, () if has_lyrics else ("is read as the caption, since it does not look like lyrics",)
+
+
+def _clip(name: str, path: Path, seconds: float, sources: list[_Said], notes: Remarks) -> Clip:
     """The clip with the first value that each field has.
 
     Raises:
         FileProblem: a source's lyrics cannot be used.
     """
     values: dict[str, Any] = {}
-    for source, all_facts in sources:
+    said_by: dict[str, str] = {}
+    for source, all_facts, remarks in sources:
         facts = all_facts.get(name, Facts({}))
-        values = facts.values | values
         for problem in facts.problems:
             if problem.startswith("lyrics"):
                 raise FileProblem(f"has lyrics that cannot be used: {source}: {problem}")
-            notes.append(f"{source}, {name}: {problem}; left out")
+            beside = source.startswith(without_suffix(name))
+            notes.add(
+                f"{problem}; left out" if beside else f"{source}: {problem}; left out", source if beside else name
+            )
+        for field, value in facts.values.items():
+            if field in ("lyrics", "caption") and values.get(field, value) != value:
+                notes.add(f"{field} is not used, {said_by[field]} has it", source)
+            said_by.setdefault(field, source)
+        for remark in remarks:
+            notes.add(remark, source)
+        values = facts.values | values
     return with_facts(Clip(name, path, seconds), values)

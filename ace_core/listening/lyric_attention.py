@@ -81,6 +81,11 @@ def lyric_heads(config: DiTConfig) -> tuple[LayerHeads, ...]:
     return heads
 
 
+def has_lyric_heads(config: DiTConfig) -> bool:
+    """Whether it is known which heads of a network follow the lyrics."""
+    return bool(config.lyric_heads) or config.num_layers in PUBLISHED_HEADS
+
+
 def lyric_attention(
     dit: DiT,
     song: SongConditions,

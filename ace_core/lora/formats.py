@@ -7,29 +7,38 @@ that diffusers writes into the header (`lora_adapter_metadata`); without any of 
 Traps:
 - A whole LoKr (w1 and w2 not factored) has no rank in its shapes. LyCORIS writes alpha = dim then; the dim is in the
   header's `lokr_config`. peft scales these too, with the rank of its config.
+- peft matches names of its patterns as regular expressions. Here they are names: a file gets to run no expression.
 - Nothing in the weights says whether they were trained on turbo or base. It is in a model's name, if anywhere.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-from ..checkpoints.files import CheckpointError, StoredTensor, WeightFiles, name_some, read_header, read_json
-from ..checkpoints.inspection import Size, model_variant
-from ..checkpoints.loading import check_finite
+from ..checkpoints.files import (
+    CheckpointError,
+    StoredTensor,
+    WeightFiles,
+    damage_named,
+    name_some,
+    read_header,
+    read_json,
+)
+from ..checkpoints.inspection import Size
 from ..checkpoints.registry import WeightKey, stamp
-from ..checkpoints.variants import Variant
+from ..checkpoints.tensors import tensor_reader
+from ..checkpoints.variants import Variant, is_distilled, read_variant
+from ..checks import shown
+from ..json_files import checked_json
 from .adapters import Adapter, AdapterKind, AdapterWeights
 from .names import parse_name
 
@@ -59,6 +68,7 @@ _BASE_FIELDS = (  # of the header and of a peft config; what trainers write the 
     "ss_base_model_version",
     "ss_sd_model_name",
 )
+_MODULE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _ACE_STEP_NAME = re.compile(r"ace[-_ .]?step", re.IGNORECASE)
 
 
@@ -89,12 +99,12 @@ class StoredAdapter(NamedTuple):
 
 
 class AdapterScaling(NamedTuple):
-    """What a config says about the scale; the patterns give some modules other values."""
+    """What a config says about the scale; the patterns give some modules other values, by the ends of their names."""
 
     alpha: float | None
     rank: int | None
-    alpha_pattern: Mapping[re.Pattern[str], float]
-    rank_pattern: Mapping[re.Pattern[str], int]
+    alpha_pattern: Mapping[str, float]
+    rank_pattern: Mapping[str, int]
     rank_stabilised: bool
 
 
@@ -144,7 +154,11 @@ def inspect_adapter(path: Path) -> AdapterFiles:
         CheckpointError: it is something else, damaged, of a kind that is not supported, or none of it belongs to the
             decoder of ACE-Step 1.5; the message names the file and the tensors.
     """
-    files = adapter_files(path)
+    with damage_named(path):
+        return _inspect_adapter(adapter_files(path))
+
+
+def _inspect_adapter(files: tuple[Path, ...]) -> AdapterFiles:
     header = read_header(files[0])
     peft_config = read_json(files[1]) if len(files) == 2 else _config_in_header(header)
     found: dict[str, dict[str, StoredTensor]] = {}
@@ -203,10 +217,11 @@ def check_fits(
     remarks = []
     if adapter.unmatched:
         remarks.append(f"not used, because the decoder has nothing of that name: {name_some(adapter.unmatched, 20)}")
-    if adapter.base.variant not in (None, variant):
+    trained_on = adapter.base.variant
+    if trained_on not in (None, variant) and not (is_distilled(trained_on) and is_distilled(variant)):
         remarks.append(
-            f"it was trained on a {adapter.base.variant} model and this one is {variant}: expect it to work poorly, "
-            f"and use the {adapter.base.variant} model where you can"
+            f"it was trained on a {trained_on} model and this one is {variant}: expect it to work poorly, and use the "
+            f"{trained_on} model where you can"
         )
     if adapter.settings.alpha is None and all(stored.alpha is None for stored in adapter.weights.values()):
         remarks.append(f"the file does not say its alpha (peft keeps it in {PEFT_CONFIG}); alpha = rank is assumed")
@@ -227,17 +242,15 @@ def adapter_key(adapter: AdapterFiles) -> WeightKey:
 
 
 def load_adapter(adapter: AdapterFiles) -> AdapterWeights:
-    """Read the tensors, copied into memory: trainers write over their files, and a mapped file must not change.
+    """Read the tensors, copied into memory, so that trainers need not wait to write over their files.
 
     Raises:
-        CheckpointError: a tensor holds NaN or infinity.
+        CheckpointError: a tensor holds NaN or infinity, or the file changed since it was inspected.
     """
-    with torch.inference_mode(False), torch.no_grad(), safe_open(adapter.path, framework="pt", device="cpu") as file:
+    with torch.inference_mode(False), torch.no_grad(), tensor_reader() as read_mapped:
 
         def read(stored: StoredTensor) -> Tensor:
-            tensor = cast("Tensor", file.get_tensor(stored.name))
-            check_finite(tensor, stored.name, adapter.path)
-            return tensor.clone()
+            return read_mapped(stored).clone()
 
         weights = {}
         for name, stored in adapter.weights.items():
@@ -284,6 +297,9 @@ def _check_shapes(path: Path, stored: StoredAdapter) -> None:
     fits = fits and all(first.shape[1] == second.shape[0] for first, second in products)
     if fits and stored.kind == "loha":
         fits = len({(first.shape[0], second.shape[1]) for first, second in stored.factors}) == 1
+    if stored.alpha is not None:
+        fits = fits and math.prod(stored.alpha.shape) == 1
+        tensors.append(stored.alpha)
     if fits and stored.magnitude is not None:
         rows, columns = stored.shape
         fits = stored.magnitude.shape in ((rows,), (rows, 1), (1, columns))
@@ -305,8 +321,8 @@ def _refuse_other_dtypes(path: Path, weights: Mapping[str, StoredAdapter]) -> No
 def _config_in_header(header: WeightFiles) -> dict[str, Any]:
     """The peft config that diffusers writes into the header, or LyCORIS' settings under peft's names; maybe empty."""
     try:
-        written = json.loads(header.metadata.get(_DIFFUSERS_CONFIG, "{}"))
-        lokr = json.loads(header.metadata.get(_LOKR_CONFIG, "{}"))
+        written = checked_json(header.metadata.get(_DIFFUSERS_CONFIG, "{}"))
+        lokr = checked_json(header.metadata.get(_LOKR_CONFIG, "{}"))
         config = {name.removeprefix("transformer."): value for name, value in written.items()}
         return config or {"r": lokr.get("linear_dim")}
     except (ValueError, AttributeError) as error:
@@ -323,22 +339,30 @@ def _settings(path: Path, config: Mapping[str, Any]) -> AdapterScaling:
         return AdapterScaling(
             alpha=None if alpha is None else float(alpha),
             rank=None if rank is None else int(rank),
-            alpha_pattern={
-                re.compile(rf"(.*\.)?({name})$"): float(value)
-                for name, value in (config.get("alpha_pattern") or {}).items()
-            },
-            rank_pattern={
-                re.compile(rf"(.*\.)?({name})$"): int(value)
-                for name, value in (config.get("rank_pattern") or {}).items()
-            },
+            alpha_pattern={name: float(value) for name, value in (config.get("alpha_pattern") or {}).items()},
+            rank_pattern={name: int(value) for name, value in (config.get("rank_pattern") or {}).items()},
             rank_stabilised=bool(config.get("use_rslora")),
         )
-    except (AttributeError, TypeError, ValueError, re.error) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise CheckpointError(f"the adapter config of {path} is damaged ({error}); download it again.") from error
 
 
-def _by_pattern(pattern: Mapping[re.Pattern[str], Number], module: str, default: Number | None) -> Number | None:
-    return next((value for name, value in pattern.items() if name.match(module)), default)
+def _by_pattern(pattern: Mapping[str, Number], module: str, default: Number | None) -> Number | None:
+    """The value of the first name that `module` ends with; "^" before a name stands for the beginning.
+
+    Raises:
+        CheckpointError: a regular expression, which peft allows. One from a file could keep the program busy for ever.
+    """
+    for written, value in pattern.items():
+        name = written.removeprefix("^").replace("\\.", ".")
+        if not _MODULE_NAME.fullmatch(name):
+            raise CheckpointError(
+                f"the adapter config sets a value for {shown(written)}, a regular expression; only names of modules are"
+                " read, such as layers.0.self_attn.q_proj. Write out the names it stands for."
+            )
+        if module == name or not written.startswith("^") and module.endswith("." + name):
+            return value
+    return default
 
 
 def _base(fields: Iterable[Mapping[str, Any]]) -> Base:
@@ -347,7 +371,7 @@ def _base(fields: Iterable[Mapping[str, Any]]) -> Base:
         for key in _BASE_FIELDS:
             for name in reversed(str(field.get(key) or "").replace("\\", "/").split("/")):
                 if _ACE_STEP_NAME.search(name):
-                    return Base("xl" if "xl" in name.lower() else "2b", model_variant(name, {}))
+                    return Base("xl" if "xl" in name.lower() else "2b", read_variant(name, {}).variant)
     return Base(None, None)
 
 

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..checkpoints.inspection import Size
 from ..checkpoints.variants import Variant
-from ..files import write_atomically, write_text_atomically
+from ..files import Write, write_set_atomically
+from ..tensor_files import tensor_writer
 from .adapters import Adapter
 from .formats import PEFT_CONFIG, PEFT_WEIGHTS
 
@@ -70,13 +71,14 @@ def save_adapter(
     ranks = {str(adapter_rank(adapter)) for adapter in adapters.values()}
     header = {"format": "pt", "base_model": base_model, "rank": ", ".join(sorted(ranks))} | dict(metadata)
     file.parent.mkdir(parents=True, exist_ok=True)
+    writes: dict[Path, Write] = {}
     if style == "peft":
         tensors = peft_tensors(adapters, dtype)
         config = json.dumps(peft_config(adapters, base_model), indent=2) + "\n"
-        write_text_atomically(file.with_name(PEFT_CONFIG), config)
+        writes[file.with_name(PEFT_CONFIG)] = partial(Path.write_text, data=config, encoding="utf-8")
     else:
         tensors = comfyui_tensors(adapters, dtype)
-    write_atomically(file, lambda unfinished: save_file(tensors, unfinished, metadata=header))
+    write_set_atomically({**writes, file: tensor_writer(tensors, header)})
     return file
 
 

@@ -56,9 +56,14 @@ def quantize(z: Tensor, levels: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 def level_values(codes: Tensor, levels: tuple[int, ...]) -> Tensor:
     """Level values in [-1, 1] [..., len(levels)] of integer codes [...]."""
+    steps = torch.tensor(levels, device=codes.device) - 1
+    return 2 * level_indices(codes, levels).float() / steps - 1
+
+
+def level_indices(codes: Tensor, levels: tuple[int, ...]) -> Tensor:
+    """Which value of each level integer codes [...] stand for, int64 [..., len(levels)]."""
     sizes = torch.tensor(levels, device=codes.device)
-    indices = codes[..., None] // _basis(levels, codes.device) % sizes
-    return 2 * indices.float() / (sizes - 1) - 1
+    return codes[..., None] // _basis(levels, codes.device) % sizes
 
 
 def _basis(levels: tuple[int, ...], device: torch.device) -> Tensor:

@@ -2,6 +2,9 @@
 
 One answer under the grammar: metadata first, then the lyrics as free text. Matches the published
 `understand_audio_from_codes`; where ours differs: the duration of audio is known, so it is forced.
+
+The temperature is that function's own default, 0.3. The official interface passes 0.85, which is meant for invention:
+two seeds then often disagree on the tempo and key of one recording.
 """
 
 from __future__ import annotations

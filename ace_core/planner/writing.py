@@ -39,6 +39,7 @@ from .requests import (
 from .token_choice import SamplingParameters
 
 WRITE_PARAMETERS = SamplingParameters(temperature=0.85, top_p=1.0)
+OFFERED_WRITE_PARAMETERS = SamplingParameters(temperature=0.85, top_p=0.9)  # as the official interface, for new nodes
 
 
 def write_plans(

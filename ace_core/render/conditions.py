@@ -61,6 +61,7 @@ class SongConditions(NamedTuple):
         second: conditions of the last steps, None where all steps share the same.
         hold: None where the source is a condition and nothing more.
         lyric_ids: tokens of the lyric prompt, whose conditions come first in `packed`.
+        planned: whether the song follows a plan's audio codes.
     """
 
     packed: Tensor
@@ -71,21 +72,25 @@ class SongConditions(NamedTuple):
     second: SecondConditions | None = None
     hold: SourceHold | None = None
     lyric_ids: tuple[int, ...] = ()
+    planned: bool = False
 
     def __repr__(self) -> str:
         return f"SongConditions(tokens={len(self.packed)}, frames={len(self.source)}, samples={self.samples})"
 
 
-def tokenize(tokenizer: TextTokenizer, plan: Blueprint, task: SongTask, *, following: bool = True) -> SongPrompt:
+def tokenize(
+    tokenizer: TextTokenizer, plan: Blueprint, task: SongTask, *, following: bool = True, instruction: str = ""
+) -> SongPrompt:
     """Write and tokenize the caption and lyric prompts of a song.
 
     Args:
+        instruction: in place of the task's own while it is followed; "" for that.
         following: False for the steps that make music from the text alone, after those that follow a source or codes.
 
     Raises:
         ValueError: a prompt is longer than the model was trained on (256 and 2048 tokens); nothing is cut.
     """
-    instruction = task.instruction if following else task_instruction("text2music")
+    instruction = (instruction or task.instruction) if following else task_instruction("text2music")
     return tokenize_prompts(tokenizer, plan, instruction, task.duration_seconds)
 
 
@@ -170,4 +175,14 @@ def song_conditions(
     if task.follow_share < 1:
         assert second_packed is not None
         second = SecondConditions(second_packed, empty, task.follow_share)
-    return SongConditions(packed, source, mask, task.samples, clean, second, task.hold, prompt.lyric_ids)
+    return SongConditions(
+        packed,
+        source,
+        mask,
+        task.samples,
+        clean,
+        second,
+        task.hold,
+        prompt.lyric_ids,
+        planned=task.codes is not None,
+    )

@@ -91,11 +91,12 @@ def render_latents(
         group_songs = [songs[item] for item in items]
         group_seeds = [seeds[item] for item in items]
         group_settings = replace(settings, timesteps=settings.timesteps[group.first_step :])
-        noise = initial_noise(group_seeds, group.frames)
+        device, dtype = (runtime.device, runtime.dtype) if settings.noise == "official" else ("cpu", torch.float32)
+        noise = initial_noise(group_seeds, group.frames, device=device, dtype=dtype)
         group_variation = None
         if variation is not None:
             group_variation = variation._replace(seeds=tuple(variation.seeds[item] for item in items))
-            noise = varied_noise(noise, group_variation)
+            noise = varied_noise(noise, group_variation, device=device, dtype=dtype)
         x = noise = noise.to(runtime.device)
         given = None
         if group.first_step:
@@ -109,6 +110,7 @@ def render_latents(
             x,
             group_settings,
             item_seeds=group_seeds,
+            scalers=[settings.scalers(planned=song.planned) for song in group_songs],
             variation=group_variation,
             after_step=_hold_sources(group_songs, noise, group_settings.steps),
             on_step=_step_reporter(items, steps_done, total_steps, on_step, on_progress),

@@ -20,6 +20,8 @@ from .guidance import GUIDANCE, GuidanceInput, GuidanceMethod, Guided
 from .noise import Variation, step_noise
 from .settings import SamplerSettings
 from .solvers import SOLVERS, SolverStep, euler_step
+from .steadying import blended, clamped
+from .wavelet import NO_CORRECTION, BandScalers, correct_bands, stacked_scalers
 
 MIN_CHANGE_OVER_TIME = 1e-6
 
@@ -39,6 +41,7 @@ def denoise(
     settings: SamplerSettings,
     *,
     item_seeds: Sequence[int],
+    scalers: Sequence[BandScalers] = (),
     variation: Variation | None = None,
     after_step: AfterStep | None = None,
     on_step: OnDenoiseStep | None = None,
@@ -51,8 +54,9 @@ def denoise(
         x: noisy latents `[B, T, 64]` at the first level: noise, or latents with noise added.
         settings: the run.
         item_seeds: one for each item; only the "sde" solver draws from them.
+        scalers: of the wavelet correction, one for each item; none for a run without it.
         variation: what the "sde" solver mixes in; the caller does so with `x`.
-        after_step: changes the latents after each step's update; see `AfterStep`.
+        after_step: changes the latents after each step's update and correction; see `AfterStep`.
         on_step: called after each step with (steps done, steps, the clean latents [B, T, 64] that the step predicted).
 
     Raises:
@@ -66,20 +70,26 @@ def denoise(
     # Heun's corrector must leave the momentum of the steps alone.
     corrector: GuidanceMethod = "cfg" if settings.guidance_method == "apg" else settings.guidance_method
     momentum: Tensor | None = None
+    previous: Tensor | None = None
+    bands = stacked_scalers(scalers, x.device) if any(item != NO_CORRECTION for item in scalers) else None
 
     for step in range(settings.steps):
         t, t_next = times[step], times[step + 1]
         velocity, momentum = _velocity(predict, x, step, levels[step], settings, settings.guidance_method, momentum)
+        velocity = blended(clamped(velocity, x, settings.velocity_clamp), previous, settings.velocity_smoothing)
         solve = SOLVERS["euler" if step + 1 == settings.steps else settings.solver]
-        clean = euler_step(x, velocity, t, times[-1]) if on_step is not None else None
+        clean = euler_step(x, velocity, t, times[-1]) if on_step is not None or bands is not None else None
 
-        def corrected(estimate: Tensor, after: int = step + 1) -> Tensor:
-            return _velocity(predict, estimate, after, levels[after], settings, corrector, None).velocity
+        def corrected(estimate: Tensor, after: int = step + 1, first: Tensor = velocity) -> Tensor:
+            second = _velocity(predict, estimate, after, levels[after], settings, corrector, None).velocity
+            return blended(clamped(second, estimate, settings.velocity_clamp), first, settings.velocity_smoothing)
 
         def fresh_noise(at: int = step, like: Tensor = x) -> Tensor:
             return step_noise(item_seeds, at, like.shape[1], variation).to(like)
 
-        x = solve(SolverStep(x, velocity, t, t_next, corrected, fresh_noise))
+        x, previous = solve(SolverStep(x, velocity, t, t_next, corrected, fresh_noise))
+        if bands is not None and clean is not None:
+            x = correct_bands(x, clean, levels[step] * bands[0], (1 - levels[step]) * bands[1])
         if after_step is not None:
             x = after_step(x, step, levels[step + 1])
         if on_step is not None and clean is not None:

@@ -6,7 +6,7 @@ CPU, in float32, whatever the network runs on; the global generators are never t
 Traps:
 - PyTorch's CPU generator uses the low 32 bits of a seed: two seeds that differ by a multiple of 2^32 are the same song.
 - The official code draws on the compute device in the model's dtype, and each device and dtype has its own sequence.
-  `initial_noise` can do the same for comparisons; its results then depend on the device.
+  The kind "official" does the same: its songs are those of the official program's seeds on the same kind of device.
 - Noise depends on the number of frames: another duration is another song.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from torch import Tensor
 from ..audio.waveform import LATENT_CHANNELS
 
 SEED_RANGE = 2**64
+
+NoiseKind: TypeAlias = Literal["reproducible", "official"]
+NOISE_KINDS: tuple[NoiseKind, ...] = get_args(NoiseKind)
 
 
 def item_seeds(seed: int | Sequence[int], batch_size: int) -> tuple[int, ...]:
@@ -67,10 +70,19 @@ class Variation(NamedTuple):
     strength: float
 
 
-def varied_noise(noise: Tensor, variation: Variation) -> Tensor:
+def varied_noise(
+    noise: Tensor,
+    variation: Variation,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Noise ``[B, T, 64]`` turned towards the noise of a variation; it stays standard normal.
 
     Follows the official `retake` (a rotation by strength * 90 degrees), with seeds of each item.
+
+    Args:
+        device, dtype: see `initial_noise`.
 
     Raises:
         ValueError: a strength outside 0..1, or not one seed for each item.
@@ -80,7 +92,8 @@ def varied_noise(noise: Tensor, variation: Variation) -> Tensor:
     if len(variation.seeds) != len(noise):
         raise ValueError(f"got {len(variation.seeds)} variation seeds for a batch of {len(noise)}")
     angle = variation.strength * math.pi / 2
-    return noise * math.cos(angle) + initial_noise(variation.seeds, noise.shape[1]).to(noise) * math.sin(angle)
+    other = initial_noise(variation.seeds, noise.shape[1], device=device, dtype=dtype).to(noise)
+    return noise * math.cos(angle) + other * math.sin(angle)
 
 
 def step_noise(seeds: Sequence[int], step: int, frames: int, variation: Variation | None = None) -> Tensor:

@@ -9,8 +9,8 @@ Traps:
   0.953125 for the solver and 952 for the embedding. ``time_points`` reproduces it on request; ideal values are the
   default. (With a shift other than 1 the official base model also computes the formula itself in bfloat16, which can
   differ from rounding its result by one unit in the last place.)
-- The official turbo code replaces custom time steps by the nearest of 20 table values. Here they are used as written,
-  which is what the official base model and diffusers do.
+- The official turbo code replaces custom time steps by the nearest of the 20 levels turbo was distilled at
+  (`snapped`); the official base model and diffusers use them as written.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import torch
 
 MAX_STEPS = 200  # the published interface's limit
 MIN_SHIFT, MAX_SHIFT = 0.1, 10.0
+DISTILLED_SHIFTS = (1.0, 2.0, 3.0)
+DISTILLED_STEPS = 8
 
 
 class TimePoint(NamedTuple):
@@ -78,6 +80,22 @@ def parse_timesteps(text: str) -> tuple[float, ...]:
     if not 2 <= len(levels) <= MAX_STEPS + 1:
         raise ValueError(f"custom time steps must make 1 to {MAX_STEPS} steps, got {len(levels) - 1}")
     return tuple(levels)
+
+
+def distilled_levels() -> tuple[float, ...]:
+    """The 20 levels above 0 of the published 8-step schedules for shift 1, 2 and 3, descending."""
+    schedules = (timesteps(DISTILLED_STEPS, shift)[:-1] for shift in DISTILLED_SHIFTS)
+    return tuple(sorted({round(level, 12) for schedule in schedules for level in schedule}, reverse=True))
+
+
+def snapped(levels: tuple[float, ...]) -> tuple[float, ...]:
+    """Custom time steps with each level replaced by the nearest distilled one; of equal neighbours one is left.
+
+    The official code keeps equal neighbours, whose steps lead nowhere and cost as much as others.
+    """
+    table = distilled_levels()
+    nearest = (min(table, key=lambda distilled: abs(distilled - level)) for level in levels[:-1])
+    return (*dict.fromkeys(nearest), 0.0)
 
 
 def _parse_level(word: str) -> float:

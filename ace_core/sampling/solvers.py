@@ -35,6 +35,13 @@ class SolverStep(NamedTuple):
     fresh_noise: Callable[[], Tensor]
 
 
+class Solved(NamedTuple):
+    """Latents [B, T, 64] at the next level, and the velocity that led there."""
+
+    x: Tensor
+    velocity: Tensor
+
+
 def add_noise(latents: Tensor, noise: Tensor, t: Tensor | float) -> Tensor:
     """Clean latents brought to level t: t * noise + (1 - t) * latents."""
     return t * noise + (1 - t) * latents
@@ -50,18 +57,18 @@ def sde_step(x: Tensor, velocity: Tensor, t: Tensor, t_next: Tensor, noise: Tens
     return add_noise(x - velocity * t, noise, t_next)
 
 
-def _euler(step: SolverStep) -> Tensor:
-    return euler_step(step.x, step.velocity, step.t, step.t_next)
+def _euler(step: SolverStep) -> Solved:
+    return Solved(euler_step(step.x, step.velocity, step.t, step.t_next), step.velocity)
 
 
-def _heun(step: SolverStep) -> Tensor:
+def _heun(step: SolverStep) -> Solved:
     """An Euler step along the mean of the velocities here and where Euler's own step leads."""
-    velocity_next = step.corrected(_euler(step))
-    return euler_step(step.x, (step.velocity + velocity_next) / 2, step.t, step.t_next)
+    velocity = (step.velocity + step.corrected(_euler(step).x)) / 2
+    return Solved(euler_step(step.x, velocity, step.t, step.t_next), velocity)
 
 
-def _sde(step: SolverStep) -> Tensor:
-    return sde_step(step.x, step.velocity, step.t, step.t_next, step.fresh_noise())
+def _sde(step: SolverStep) -> Solved:
+    return Solved(sde_step(step.x, step.velocity, step.t, step.t_next, step.fresh_noise()), step.velocity)
 
 
-SOLVERS: dict[Solver, Callable[[SolverStep], Tensor]] = {"euler": _euler, "heun": _heun, "sde": _sde}
+SOLVERS: dict[Solver, Callable[[SolverStep], Solved]] = {"euler": _euler, "heun": _heun, "sde": _sde}

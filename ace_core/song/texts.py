@@ -17,6 +17,9 @@ CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]*\|>|</?think>")
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 UNPRINTABLE_BY_MODELS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 UNPRINTABLE_IN_TAGS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+INVISIBLE = re.compile("[\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+"""Marks that no one sees or sings. Joiners (U+200C, U+200D) are none of them: Persian and emoji need them."""
+LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 WORD_TIME = re.compile(r"<\d+:\d+(?:[.:]\d+)?>")  # of an enhanced LRC
 
 
@@ -30,7 +33,7 @@ def normalize_text(name: str, value: object, max_characters: int) -> str | None:
         return None
     if not isinstance(value, str):
         raise ValueError(f"{name} must be text, got {shown(value)}")
-    text = value.replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = plain_lines(value).strip()
     if len(text) > max_characters:
         raise ValueError(f"{name} must have at most {max_characters} characters, got {len(text)}")
     if match := CONTROL_TOKEN.search(text):
@@ -40,6 +43,11 @@ def normalize_text(name: str, value: object, max_characters: int) -> str | None:
             f"{name} contains the unprintable character {match[0]!r} at position {match.start()}: remove it"
         )
     return text or None
+
+
+def plain_lines(text: str) -> str:
+    """A text of any editor or web page with newlines as line ends and without invisible marks."""
+    return INVISIBLE.sub("", LINE_ENDS.sub("\n", text))
 
 
 def without_control_tokens(text: str) -> str:

@@ -4,6 +4,8 @@ Traps:
 - Samples are rounded to whole numbers here: 1.0 is the largest number and not the next one, which would wrap around.
 - 24 bits travel as the upper ones of 32.
 - The MP3 encoder writes no tag: `id3.py` does. WAV has neither; its tag becomes a chunk behind the samples.
+- MP4 keeps texts of names that it does not know only with `use_metadata_tags`, and then all under their own names, so
+  some players show no title.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..audio.demuxers import BROKEN_FILE, DEMUXERS
+from ..audio.demuxers import BROKEN_FILE, DEMUXERS, HEAD_BYTES, demuxer_of, has_decoder
 from ..audio.waveform import resample
 from ..progress import Progress
 
-Container: TypeAlias = Literal["flac", "wav", "mp3", "opus"]
+Container: TypeAlias = Literal["flac", "wav", "mp3", "opus", "m4a"]
 
 
 class Encoding(NamedTuple):
@@ -41,6 +43,7 @@ class Encoding(NamedTuple):
 
 
 _MP3_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_AAC_RATES = (*_MP3_RATES, 64_000, 88_200, 96_000)
 _OPUS_RATES = (48_000,)  # what every decoder gives, whatever was put in
 _OTHER_RATE = 48_000
 
@@ -51,6 +54,10 @@ def _mp3(bit_rate: int | None, options: Mapping[str, str]) -> Encoding:
 
 def _opus(bit_rate: int) -> Encoding:
     return Encoding("opus", "libopus", "flt", bit_rate=bit_rate, rates=_OPUS_RATES)
+
+
+def _aac(bit_rate: int) -> Encoding:
+    return Encoding("m4a", "aac", "flt", bit_rate=bit_rate, rates=_AAC_RATES)
 
 
 ENCODINGS: Mapping[str, Encoding] = {
@@ -65,9 +72,21 @@ ENCODINGS: Mapping[str, Encoding] = {
     "opus 192k": _opus(192_000),
     "opus 128k": _opus(128_000),
     "opus 64k": _opus(64_000),
+    "mp3 256k": _mp3(256_000, {}),
+    "mp3 192k": _mp3(192_000, {}),
+    "opus 256k": _opus(256_000),
+    "opus 96k": _opus(96_000),
+    "aac 256k": _aac(256_000),
+    "aac 192k": _aac(192_000),
+    "aac 128k": _aac(128_000),
 }
 
-SONG_SUFFIXES = (".flac", ".wav", ".mp3", ".opus", ".ogg")
+MAX_SONG_SECONDS = 3600
+SONG_SUFFIXES = (".flac", ".wav", ".mp3", ".opus", ".ogg", ".m4a")  # what songs are saved as, and were
+_MUXERS: Mapping[Container, tuple[str, dict[str, str]]] = {
+    "mp3": ("mp3", {"id3v2_version": "0"}),
+    "m4a": ("ipod", {"movflags": "use_metadata_tags"}),
+}
 
 
 class Sound(NamedTuple):
@@ -95,10 +114,23 @@ def encode(
         raise ValueError(f"only mono or stereo sound can be saved, got {channels} channels and {samples} samples")
     sound, notes = _fitted(sound, encoding)
     file = io.BytesIO()
-    options = {"id3v2_version": "0"} if encoding.container == "mp3" else {}
-    with av.open(file, "w", format=encoding.container, options=options) as container:
+    try:
+        _write(file, sound, encoding, comments, on_progress)
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"this sound cannot be saved as {encoding.container}, with {channels} channels at {sound.sample_rate} Hz: "
+            f"{error}"
+        ) from error
+    return file.getvalue(), notes
+
+
+def _write(
+    file: BinaryIO, sound: Sound, encoding: Encoding, comments: Mapping[str, str], on_progress: Progress | None
+) -> None:
+    muxer, options = _MUXERS.get(encoding.container, (encoding.container, {}))
+    with av.open(file, "w", format=muxer, options=options) as container:
         container.metadata.update(comments)
-        layout = "mono" if channels == 1 else "stereo"
+        layout = "mono" if len(sound.waveform) == 1 else "stereo"
         added = container.add_stream(
             encoding.codec, rate=sound.sample_rate, layout=layout, options=dict(encoding.options)
         )
@@ -110,25 +142,40 @@ def encode(
         for frame in _frames(sound, encoding, layout, on_progress):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return file.getvalue(), notes
 
 
 def read_sound(path: Path) -> Sound:
     """The samples of an audio file as floats; full scale is 1.
 
     Raises:
-        ValueError: an unknown kind of file, or one that cannot be read.
+        ValueError: an unknown kind of file, one that cannot be read, or more than an hour.
     """
     with path.open("rb") as file, _opened(file, path) as container:
         stream = container.streams.audio[0]
-        resampler = av.AudioResampler(format="fltp")
-        try:
-            frames = [part.to_ndarray() for frame in container.decode(stream) for part in resampler.resample(frame)]
-        except BROKEN_FILE as error:
-            raise ValueError(f"{path.name} cannot be read: {error}") from error
+        frames = _decoded(path, container, stream)
         if not frames:
             raise ValueError(f"{path.name} holds no sound")
-        return Sound(torch.from_numpy(np.concatenate(frames, axis=1)), stream.rate)
+        samples = torch.from_numpy(np.concatenate(frames, axis=1))
+        if path.suffix.lower() == ".m4a" and stream.duration and stream.time_base:  # its last frame is filled up
+            samples = samples[:, : round(stream.duration * stream.time_base * stream.rate)]
+        return Sound(samples, stream.rate)
+
+
+def _decoded(path: Path, container: InputContainer, stream: av.AudioStream) -> list[NDArray[Any]]:
+    """All samples, as far as they are no more than a song may have: a small file may stand for days of silence."""
+    resampler = av.AudioResampler(format="fltp")
+    frames: list[NDArray[Any]] = []
+    left = MAX_SONG_SECONDS * stream.rate * min(stream.channels, 2)
+    try:
+        for frame in container.decode(stream):
+            for part in resampler.resample(frame):
+                frames.append(part.to_ndarray())
+                left -= frames[-1].size
+            if left < 0:
+                raise ValueError(f"{path.name} lasts more than {MAX_SONG_SECONDS // 60} minutes: cut it")
+    except BROKEN_FILE as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    return frames
 
 
 def read_comments(path: Path) -> dict[str, str]:
@@ -144,15 +191,20 @@ def read_comments(path: Path) -> dict[str, str]:
 
 def _opened(file: BinaryIO, path: Path) -> InputContainer:
     suffix = path.suffix.lower()
-    if suffix not in SONG_SUFFIXES:
-        raise ValueError(f"{path.name} is not a song file: it must be one of {', '.join(SONG_SUFFIXES)}")
-    demuxer = DEMUXERS[suffix]
+    if suffix not in DEMUXERS:
+        raise ValueError(
+            f"{path.name} is not a song file: it must be a recording or a video, such as {', '.join(SONG_SUFFIXES)}"
+        )
+    demuxer = demuxer_of(suffix, file.read(HEAD_BYTES))
+    file.seek(0)
     try:
-        container = av.open(file, "r", format=demuxer)
+        container = av.open(file, "r", format=demuxer, metadata_errors="replace")
     except BROKEN_FILE as error:
         raise ValueError(f"{path.name} cannot be read as {demuxer}: {error}") from error
     if not container.streams.audio:
         raise ValueError(f"{path.name} holds no sound")
+    if not has_decoder(container.streams.audio[0]):
+        raise ValueError(f"{path.name} is in a codec that FFmpeg does not know: save it as FLAC or WAV")
     return container
 
 

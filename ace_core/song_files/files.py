@@ -2,7 +2,7 @@
 
 | container | title, lyrics, bpm, key | lyrics with times | record, prompt, workflow |
 |---|---|---|---|
-| FLAC, Opus | Vorbis comments | SYNCEDLYRICS, as LRC | comments |
+| FLAC, Opus, M4A | Vorbis comments | SYNCEDLYRICS, as LRC | comments |
 | MP3 | ID3 TIT2, USLT, TBPM, TKEY | SYLT | TXXX |
 | WAV | INAM, and the ID3 tag as a chunk | SYLT | TXXX |
 
@@ -54,7 +54,7 @@ def write_song(
     """
     tags, notes = song_tags(record, title, workflow, prompt)
     container = encoding.container
-    if container in ("flac", "opus"):
+    if container in ("flac", "opus", "m4a"):
         content, encoding_notes = encode(sound, encoding, vorbis_comments(tags), on_progress)
     else:
         comments = {"title": tags.title} if tags.title else {}
@@ -62,9 +62,10 @@ def write_song(
         content = id3_tag(tags) + content if container == "mp3" else _with_chunk(content, b"id3 ", id3_tag(tags))
     if container == "opus":
         notes += opus_note(tags)
-    if container == "wav" and workflow is not None:
+    if container in ("wav", "m4a") and workflow is not None:
         notes.append(
-            "ComfyUI's page does not read WAV: the workflow is in the file, but dropping it there opens nothing"
+            f"ComfyUI's page does not read {container.upper()}: the workflow is in the file, but dropping it there "
+            "opens nothing"
         )
     write_atomically(path, lambda unfinished: unfinished.write_bytes(content))
     return notes + encoding_notes
@@ -81,7 +82,10 @@ def read_record(path: Path) -> SongRecord:
         raise ValueError(
             f"{path.name} holds no plan of ACE Composer: another program saved it, or another node of ComfyUI"
         )
-    return record_from_json(text)
+    try:
+        return record_from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path.name} holds a plan that cannot be read: {error}") from error
 
 
 def _with_chunk(riff: bytes, name: bytes, content: bytes) -> bytes:

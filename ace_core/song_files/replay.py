@@ -34,7 +34,25 @@ CODES_STRENGTH = "codes_strength"
 TASK = "task"
 TIMBRE = "timbre"
 START_LATENTS = "start_latents"
-_SOURCES = {TASK: "a task", TIMBRE: "a timbre", START_LATENTS: "latents to start from"}
+INSTRUCTION = "instruction"
+FIRST_OPTIONS = (  # records of every version have these; what an older one lacks was not there then
+    "steps",
+    "shift",
+    "guidance",
+    "solver",
+    "denoise",
+    "guidance_method",
+    "guidance_start",
+    "guidance_end",
+    "custom_timesteps",
+    "official_precision",
+)
+_SOURCES = {
+    TASK: "a task",
+    TIMBRE: "a timbre",
+    START_LATENTS: "latents to start from",
+    INSTRUCTION: "an instruction on Encode",
+}
 
 
 class Replay(NamedTuple):
@@ -60,7 +78,11 @@ def replay_of(record: SongRecord) -> Replay:
     if not record.settings:
         raise ValueError("the file does not say how its song was rendered: it was saved without its latents")
     options = SamplerOptions(
-        **{name: _recorded(record.settings, name, value) for name, value in asdict(SamplerOptions()).items()}
+        **{
+            name: _recorded(record.settings, name, value)
+            for name, value in asdict(SamplerOptions()).items()
+            if name in record.settings or name in FIRST_OPTIONS
+        }
     )
     count: int = _recorded(record.settings, BATCH_SIZE, 1) if BATCH_SIZE in record.settings else 1
     kept: int = _recorded(record.settings, BATCH_ITEM, 0) if count != 1 else 0

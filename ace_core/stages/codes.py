@@ -23,8 +23,8 @@ def require_audio_tokenizer(model: AceModel) -> Part[AudioTokenizer]:
     """
     if model.audio_tokenizer is None:
         raise ValueError(
-            f"audio codes are needed, and {model.name} was converted without its audio tokenizer: use another file of "
-            "this model, a plan without codes, or the structure 'latents' for a cover"
+            f"audio codes are needed, and {model.name} has no audio tokenizer: use another file of this model, a plan "
+            "without codes (write_codes off), or the structure 'latents' for a cover"
         )
     return model.audio_tokenizer
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..loaded import AceModel, AceTextEncoder
+from ..music_box.remarks import plan_remarks
 from ..render.conditions import (
     SongConditions,
     SongPrompt,
@@ -24,24 +25,36 @@ from ..render.prompts import CAPTION_TOKEN_LIMIT, LYRIC_TOKEN_LIMIT
 from ..runtime import Networks
 from ..song.blueprint import Blueprint, fields_left_auto, resolved_duration
 from ..song_files.record import Setting
-from ..song_files.replay import CODES_STRENGTH, TASK, TIMBRE
+from ..song_files.replay import CODES_STRENGTH, INSTRUCTION, TASK, TIMBRE
+from ..tasks.instructions import checked_instruction
 from ..tasks.song_task import SongTask, check_task, task_summary, text_task
 from .codes import followed_structure
 
 
 class AceVariation(NamedTuple):
-    """A retake: item i mixes in the noise of `seed` + i; `strength` 0 is the song itself, 1 the other seed's."""
+    """A retake: item i mixes in the noise of `seed` + i; `strength` 0 is the song itself, 1 the other seed's.
+
+    Attributes:
+        of: seeds of the songs that are varied, in place of the sampler's; empty for these.
+    """
 
     seed: int
     strength: float
+    of: tuple[int, ...] = ()
 
 
 class AceConditioning(NamedTuple):
-    """Conditions of each song of a batch; `settings` is what a record should say of how each was encoded."""
+    """Conditions of each song of a batch.
+
+    Attributes:
+        settings: what a record should say of how each was encoded.
+        tasks: what is made of each.
+    """
 
     songs: tuple[SongConditions, ...]
     variation: AceVariation | None = None
     settings: tuple[Mapping[str, Setting], ...] = ()
+    tasks: tuple[SongTask, ...] = ()
 
     def __repr__(self) -> str:
         return f"conditions of {len(self.songs)} song(s)"
@@ -63,6 +76,7 @@ def encode_songs(
     tasks: Sequence[SongTask] = (),
     references: Sequence[Tensor] = (),
     codes_strength: float = 1.0,
+    instruction: str = "",
 ) -> Encoded:
     """Encode each plan with its task.
 
@@ -70,22 +84,27 @@ def encode_songs(
         tasks: one for each plan, or one for all (and one plan serves all tasks); none for music from text and codes.
         references: latents of reference audio, each [750, 64]; every song hears all of them.
         codes_strength: share of the steps that follow a plan's audio codes.
+        instruction: in place of each task's own, which the model was trained on; blank for that.
 
     Raises:
         ValueError: other numbers of plans and tasks; a task that does not go with its plan or the checkpoint; a prompt
-            that is too long; codes and a model without audio tokenizer.
+            that is too long; codes and a model without audio tokenizer; an instruction of several lines.
     """
+    instruction = checked_instruction(instruction)
     pairs = _paired(plans, tasks, codes_strength)
-    for plan, task in pairs:
-        check_task(task, plan, model.variant, model.name)
-    settings = tuple(_recorded(task, len(references)) for _, task in pairs)
-    prompts = [tokenize(text_encoder.tokenizer, plan, task) for plan, task in pairs]
+    warnings = [check_task(task, plan, model.variant, model.name) for plan, task in pairs]
+    settings = tuple(_recorded(task, len(references), instruction) for _, task in pairs)
+    prompts = [tokenize(text_encoder.tokenizer, plan, task, instruction=instruction) for plan, task in pairs]
     second_prompts = {  # for the steps that follow neither source nor codes
         index: tokenize(text_encoder.tokenizer, plan, task, following=False)
         for index, (plan, task) in enumerate(pairs)
         if task.follow_share < 1
     }
-    notes = [line for pair, prompt in zip(pairs, prompts, strict=True) for line in _summary(*pair, prompt)]
+    notes = [*dict.fromkeys(filter(None, warnings))]
+    notes += [line for pair, prompt in zip(pairs, prompts, strict=True) for line in _summary(*pair, prompt)]
+    notes += dict.fromkeys(remark for plan, task in pairs for remark in plan_remarks(model.about, plan, task.name))
+    if instruction:
+        notes.append(f"instruction: {instruction!r} in place of the task's own, which the model was trained on")
     if references:
         notes.append(f"with the timbre of {len(references)} reference(s)")
     if codes_strength < 1 and not any(task.codes for _, task in pairs):
@@ -103,7 +122,8 @@ def encode_songs(
         )
         for index, (_, task) in enumerate(pairs)
     )
-    return Encoded(AceConditioning(conditions, settings=settings), tuple(notes))
+    tasks_used = tuple(task for _, task in pairs)
+    return Encoded(AceConditioning(conditions, settings=settings, tasks=tasks_used), tuple(notes))
 
 
 def encode_prompts(
@@ -164,13 +184,15 @@ def _length_note(plan: Blueprint, task: SongTask) -> str | None:
     return f"the source decides the length, {task.duration_seconds:g} s, not the blueprint's {planned:g} s"
 
 
-def _recorded(task: SongTask, references: int) -> dict[str, Setting]:
+def _recorded(task: SongTask, references: int, instruction: str) -> dict[str, Setting]:
     """What a record says of the conditions; see `song_files.replay`."""
     recorded: dict[str, Setting] = {}
     if task.source is not None:
         recorded[TASK] = task_summary(task)
     elif task.codes is not None:
         recorded[CODES_STRENGTH] = task.follow_share
+    if instruction:
+        recorded[INSTRUCTION] = instruction
     if references:
         recorded[TIMBRE] = f"{references} reference(s)"
     return recorded

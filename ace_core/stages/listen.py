@@ -15,7 +15,7 @@ from ..checkpoints.silence import padded_with_silence
 from ..checks import spread
 from ..listening.alignment_score import AlignmentScore, score_alignment
 from ..listening.lyric_alignment import AlignedLyrics, align_lyrics
-from ..listening.lyric_attention import PURE_NOISE, lyric_attention_memory_bytes
+from ..listening.lyric_attention import PURE_NOISE, has_lyric_heads, lyric_attention_memory_bytes
 from ..listening.lyric_tokens import lyric_tokens
 from ..loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ..models.dit import DiT
@@ -23,7 +23,7 @@ from ..planner.scoring import DEFAULT_SENSITIVITY, PlannerScores, score_songs
 from ..progress import share_of_progress
 from ..render.conditions import SongConditions, song_conditions, tokenize
 from ..runtime import Networks, Runtime
-from ..sampling.settings import defaults_for
+from ..sampling.settings import DEFAULTS
 from ..song.blueprint import Blueprint, with_user_values
 from ..tasks.song_task import text_task
 from .codes import codes_of_latents, structure_of_codes
@@ -94,7 +94,7 @@ def time_songs(
             song.latents,
             text_encoder.tokenizer,
             runtime,
-            steps=steps or defaults_for(model.variant).steps,
+            steps=steps or DEFAULTS[model.variant].steps,
             on_progress=share_of_progress(update, done, len(songs)),
         )
         for done, song in enumerate(songs)
@@ -115,8 +115,13 @@ def score_alignments(
     Args:
         steps: see `time_songs`.
         plan_alone: score each song from pure noise too.
+
+    Returns:
+        None for a song without words, and for all of a model whose lyric heads nobody knows.
     """
-    levels = [1 / (steps or defaults_for(model.variant).steps)] + [PURE_NOISE] * plan_alone
+    levels = [1 / (steps or DEFAULTS[model.variant].steps)] + [PURE_NOISE] * plan_alone
+    if not has_lyric_heads(model.dit.network.config):
+        return [[None] * len(songs) for _ in levels]
     network, runtime = _ready_to_listen(networks, model, text_encoder, songs)
     update = networks.progress()
     passes = len(levels) * len(songs)

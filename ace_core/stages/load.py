@@ -20,7 +20,7 @@ from ..checkpoints.loading import weight_key
 from ..checkpoints.registry import FileStamp, WeightKey, stamp
 from ..checkpoints.silence import compute_silence, load_silence
 from ..checkpoints.tokenizer import find_planner_tokenizer, find_tokenizer, tokenizer_files
-from ..checkpoints.variants import Variant
+from ..checkpoints.variants import VARIANTS, Variant
 from ..loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ..lora.formats import AdapterFiles, check_fits, inspect_adapter
 from ..models.oobleck import Oobleck
@@ -75,7 +75,8 @@ def load_models(
     variant = variant or model.variant
     if variant is None:
         raise ValueError(
-            f"{model.path.name} does not say whether it is a turbo, base or sft model: choose it in 'variant'"
+            f"{model.path.name} does not say whether it is a turbo, base or sft model: choose it in 'variant' "
+            f"({', '.join(VARIANTS)})"
         )
     update = networks.progress()
     dit = networks.load(model.dit, precision, "diffusion")
@@ -90,12 +91,12 @@ def load_models(
     update(4, 5)
     vae = networks.load(vae_source, precision, "vae")
     update(5, 5)
-    ace_vae = AceVae(vae_source.path.name, vae, stamp(vae_source.files))
+    ace_vae = AceVae(vae_source.name, vae, stamp(vae_source.files))
     tokenizer = find_tokenizer(text_source.path, text_source.config.vocab_size)
     parts = (model.dit, model.condition_encoder, model.audio_tokenizer)
     return (
         AceModel(
-            model.path.name,
+            model.dit.name,
             model.size,
             variant,
             dit,
@@ -103,8 +104,9 @@ def load_models(
             audio_tokenizer,
             _silence(networks, model, vae_source, ace_vae),
             files=stamp(path for source in parts if source is not None for path in source.files),
+            about=str(model.settings.get("about", "")),
         ),
-        AceTextEncoder(text_source.path.name, text_encoder, tokenizer, stamp(text_source.files)),
+        AceTextEncoder(text_source.name, text_encoder, tokenizer, stamp(text_source.files)),
         ace_vae,
     )
 
@@ -137,7 +139,7 @@ def load_planner(networks: Networks, path: Path, *, precision: Precision = "auto
     source = inspect_planner(path)
     grammar_key = WeightKey("planner grammar", stamp(_planner_files(source)), "")
     return AcePlanner(
-        source.path.name,
+        source.name,
         networks.load(source, precision, "planner", int8=int8),
         networks.registry.get(
             grammar_key, lambda: build_grammar(find_planner_tokenizer(source.path, source.config.vocab_size))

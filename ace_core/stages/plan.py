@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -20,8 +21,9 @@ from ..planner.requests import PlannedSongs, Planner
 from ..planner.token_choice import SamplingParameters
 from ..planner.understanding import UNDERSTAND_PARAMETERS, understand
 from ..planner.writing import WRITE_PARAMETERS, rewrite, write_plans
+from ..render.prompts import LYRIC_TOKEN_LIMIT, lyric_prompt
 from ..runtime import Networks
-from ..song.blueprint import Blueprint, resolved_duration, with_user_values
+from ..song.blueprint import Blueprint, resolved_duration, with_planned_values, with_user_values
 from ..song.fields import MAX_BATCH_SIZE
 from .codes import codes_of_waveforms
 
@@ -105,7 +107,7 @@ def write_songs(
     decided: Blueprint | None = None,
 ) -> PlannedSongs:
     """Write a song for each seed from an idea, around what is decided already."""
-    return write_plans(
+    written = write_plans(
         ready_planner(networks, planner, songs=len(seeds), tokens=WRITING_TOKENS),
         idea,
         seeds,
@@ -114,6 +116,7 @@ def write_songs(
         decided=decided,
         on_progress=networks.progress(),
     )
+    return with_fitting_lyrics(planner, written)
 
 
 def rewrite_songs(
@@ -126,7 +129,7 @@ def rewrite_songs(
     rewrite_lyrics: bool = True,
 ) -> PlannedSongs:
     """Write richer captions, and lyrics in the form the model knows."""
-    return rewrite(
+    rewritten = rewrite(
         ready_planner(networks, planner, songs=len(seeds), tokens=WRITING_TOKENS),
         plans,
         seeds,
@@ -134,6 +137,40 @@ def rewrite_songs(
         rewrite_lyrics=rewrite_lyrics,
         on_progress=networks.progress(),
     )
+    return with_fitting_lyrics(planner, rewritten)
+
+
+def with_fitting_lyrics(planner: AcePlanner, songs: PlannedSongs) -> PlannedSongs:
+    """Songs whose written lyrics the renderer can read: too long ones lose their last lines.
+
+    The planner counts the tokens it wrote. The text encoder has the same vocabulary, but splits a text into tokens
+    anew, which can be more of them.
+    """
+    plans, notes = list(songs.blueprints), list(songs.notes)
+    for index, song in enumerate(songs.blueprints):
+        if song.origin("lyrics") != "planner" or _lyrics_fit(planner, song):
+            continue
+        plans[index] = _with_cut_lyrics(planner, song)
+        name = f"song {index + 1}: " if len(plans) > 1 else ""
+        notes.append(f"{name}the lyrics lost their end: the renderer reads {LYRIC_TOKEN_LIMIT} tokens")
+    return PlannedSongs(tuple(plans), tuple(notes))
+
+
+def _lyrics_fit(planner: AcePlanner, plan: Blueprint) -> bool:
+    return len(planner.grammar.tokens.tokenizer.encode_prompt(lyric_prompt(plan))) <= LYRIC_TOKEN_LIMIT
+
+
+def _with_cut_lyrics(planner: AcePlanner, plan: Blueprint) -> Blueprint:
+    """A plan whose lyrics end with the last line that fits, of a single line with the last word."""
+    text = plan.lyrics or ""
+
+    def cut_at(end: int) -> Blueprint:
+        return with_planned_values(plan, lyrics=text[:end])
+
+    too_long = bisect.bisect_left(range(1, len(text)), True, key=lambda end: not _lyrics_fit(planner, cut_at(end))) + 1
+    ends = (text.rfind(separator, 0, too_long) for separator in ("\n", " "))
+    shorter = [cut_at(end) for end in (*ends, too_long - 1) if text[: max(0, end)].strip()]
+    return next((song for song in shorter if _lyrics_fit(planner, song)), with_user_values(plan, lyrics=None))
 
 
 def understand_waveforms(

@@ -15,6 +15,7 @@ from ..render.runs import OnStep, render_latents, render_memory_bytes
 from ..runtime import Networks
 from ..sampling.noise import Variation, item_seeds
 from ..sampling.options import ResolvedSettings, SamplerOptions, as_used
+from ..sampling.settings import SamplerSettings
 from ..song_files.record import Setting, SongRecord
 from ..song_files.replay import (
     BATCH_ITEM,
@@ -27,6 +28,7 @@ from ..song_files.replay import (
     replay_of,
     what_differs,
 )
+from ..tasks.song_task import SongTask
 from .encode import AceConditioning
 
 
@@ -37,6 +39,7 @@ class Take(NamedTuple):
         recorded: of each song, what the record says of its conditions.
         kept: the songs that are wanted; of a replay one, the others only make up its batch.
         replayed: the record of the song that is rendered again.
+        tasks: what is made of each song.
     """
 
     songs: tuple[SongConditions, ...]
@@ -47,14 +50,16 @@ class Take(NamedTuple):
     notes: tuple[str, ...] = ()
     kept: slice = slice(None)
     replayed: SongRecord | None = None
+    tasks: tuple[SongTask, ...] = ()
 
 
 class Rendered(NamedTuple):
-    """The kept songs of a take: latents [T, 64], samples and record of each, and a replay's comparison."""
+    """The kept songs of a take: latents [T, 64], samples, record and task of each, and a replay's comparison."""
 
     latents: tuple[Tensor, ...]
     samples: tuple[int, ...]
     records: tuple[SongRecord, ...]
+    tasks: tuple[SongTask, ...]
     comparison: str | None
 
 
@@ -83,9 +88,13 @@ def new_take(
         seeds: one for each song, or the first: item i then has seeds + i.
 
     Raises:
-        ValueError: see `batch_count`; another number of seeds than songs.
+        ValueError: see `batch_count`; another number of seeds, or of songs to vary, than songs.
     """
-    return _take(conditioning, options, item_seeds(seeds, batch_count(conditioning, batch_size)))
+    count = batch_count(conditioning, batch_size)
+    varied = conditioning.variation
+    if varied is not None and varied.of:
+        seeds = spread(varied.of, count, "songs to vary")
+    return _take(conditioning, options, item_seeds(seeds, count))
 
 
 def replayed_take(record: SongRecord, conditioning: AceConditioning, batch_size: int = 1) -> Take:
@@ -152,9 +161,18 @@ def render_songs(
     shared = _shared_settings(take, model, resolved, networks.device_name(runtime.device))
     if start_latents and settings.timesteps[0] < 1:
         shared[START_LATENTS] = "connected to Sample"
-    records = _records(take, shared, latents)[take.kept]
+    records = _records(take, shared, settings, latents)[take.kept]
     comparison = None if take.replayed is None else compare(take.replayed, records[0])
-    return Rendered(tuple(kept), tuple(song.samples for song in take.songs[take.kept]), tuple(records), comparison)
+    samples = tuple(song.samples for song in take.songs[take.kept])
+    return Rendered(tuple(kept), samples, tuple(records), take.tasks[take.kept], comparison)
+
+
+def take_notes(take: Take, resolved: ResolvedSettings) -> tuple[str, ...]:
+    """What is rendered and how, in sentences."""
+    scalers = dict.fromkeys(resolved.settings.scalers(planned=song.planned) for song in take.songs)
+    wavelet = "; ".join(f"low {item.low:g}, high {item.high:g}" for item in scalers)
+    used = (f"wavelet correction: {wavelet}",) if resolved.settings.corrected else ()
+    return (*take.notes, resolved.summary, *used, *resolved.notes)
 
 
 def compare(recorded: SongRecord, rendered: SongRecord) -> str:
@@ -174,10 +192,12 @@ def _take(conditioning: AceConditioning, options: SamplerOptions, seeds: tuple[i
     variation: Variation | None = None
     notes: tuple[str, ...] = ()
     if conditioning.variation is not None:
-        seed, strength = conditioning.variation
+        seed, strength, varied = conditioning.variation
         variation = Variation(item_seeds(seed, len(seeds)), strength)
-        notes = (f"retake with seed {seed}, strength {strength:g}",)
-    return Take(conditioning.songs * repeats, recorded * repeats, seeds, variation, options, notes)
+        of = f" of seed {', '.join(map(str, varied))}" if varied else ""
+        notes = (f"retake{of} with seed {seed}, strength {strength:g}",)
+    tasks = conditioning.tasks * repeats
+    return Take(conditioning.songs * repeats, recorded * repeats, seeds, variation, options, notes, tasks=tasks)
 
 
 def _shared_settings(take: Take, model: AceModel, resolved: ResolvedSettings, device_name: str) -> dict[str, Setting]:
@@ -192,12 +212,22 @@ def _shared_settings(take: Take, model: AceModel, resolved: ResolvedSettings, de
     }
 
 
-def _records(take: Take, shared: Mapping[str, Setting], latents: Sequence[Tensor]) -> list[SongRecord]:
+def _scalers(song: SongConditions, used: SamplerSettings) -> dict[str, Setting]:
+    """The scalers that a corrected song had."""
+    if not used.corrected:
+        return {}
+    scalers = used.scalers(planned=song.planned)
+    return {"wavelet_low": scalers.low, "wavelet_high": scalers.high}
+
+
+def _records(
+    take: Take, shared: Mapping[str, Setting], used: SamplerSettings, latents: Sequence[Tensor]
+) -> list[SongRecord]:
     """The record of each rendered song, without its plan."""
     versions = len(take.songs) > 1 and all(song is take.songs[0] for song in take.songs)
     records = []
-    for item, (seed, result) in enumerate(zip(take.seeds, latents, strict=True)):
-        seeds, settings = {RENDER_SEED: seed}, {**shared, **take.recorded[item]}
+    for item, (song, seed, result) in enumerate(zip(take.songs, take.seeds, latents, strict=True)):
+        seeds, settings = {RENDER_SEED: seed}, {**shared, **take.recorded[item], **_scalers(song, used)}
         if take.variation is not None:
             seeds[VARIATION_SEED] = take.variation.seeds[item]
             settings[VARIATION_STRENGTH] = take.variation.strength

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ..audio.reference import reference_windows
 from ..audio.waveform import (
+    LATENT_FRAME_RATE,
     MAX_DURATION_SECONDS,
+    MIN_LATENT_FRAMES,
+    SAMPLE_RATE,
     SAMPLES_PER_FRAME,
     resample,
     silent_items,
@@ -65,6 +70,27 @@ def encode_source(networks: Networks, vae: AceVae, waveforms: Tensor, on_progres
         out_of_memory=networks.out_of_memory,
         on_progress=on_progress or networks.progress(),
     )
+
+
+def given_sources(latents: Sequence[Tensor], waveforms: Tensor) -> list[Tensor]:
+    """Latents [T, 64] of recordings [B, 2, N] that are there already, as the VAE's are taken.
+
+    Args:
+        latents: of each recording, those it was decoded from.
+
+    Raises:
+        ValueError: of another number or length than the recordings.
+    """
+    if len(latents) != len(waveforms):
+        raise ValueError(f"got latents of {len(latents)} songs for {len(waveforms)} recordings: give one for each")
+    frames = -(-waveforms.shape[-1] // SAMPLES_PER_FRAME)
+    for item, song in enumerate(latents, 1):
+        if len(song) < frames or len(song) > max(frames, MIN_LATENT_FRAMES):
+            raise ValueError(
+                f"the latents of song {item} last {len(song) / LATENT_FRAME_RATE:g} s and the audio "
+                f"{waveforms.shape[-1] / SAMPLE_RATE:g} s: connect those that it was decoded from, or none"
+            )
+    return [song[:frames].float() for song in latents]
 
 
 def encode_references(networks: Networks, vae: AceVae, recordings: Tensor, seed: int | None) -> tuple[Tensor, ...]:

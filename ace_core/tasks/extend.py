@@ -90,6 +90,29 @@ def extend_window(
     return ExtendWindow(original, start, end, tuple(new))
 
 
+def window_latents(recording: Tensor, window: ExtendWindow) -> Tensor:
+    """Latents of a window [T, 64] from those of the recording [T', 64]; what is new has zeros, which nobody hears.
+
+    Raises:
+        ValueError: the window does not begin and end with latent frames of the recording.
+    """
+    begins = window.new[0].end if window.new[0].start == 0 else 0  # of the recording, on the timeline of the result
+    offset = begins - window.start
+    if offset % SAMPLES_PER_FRAME:
+        seconds = SAMPLES_PER_FRAME / SAMPLE_RATE
+        raise ValueError(
+            f"latents are {seconds:g} s apart: with them before_seconds and the start of the context must be multiples "
+            f"of {seconds:g} s, got {begins / SAMPLE_RATE:g} s and {window.start / SAMPLE_RATE:g} s: change them, or "
+            "disconnect the latents"
+        )
+    frames = -(-(window.end - window.start) // SAMPLES_PER_FRAME)
+    first = offset // SAMPLES_PER_FRAME
+    heard = recording[max(0, -first) :][: frames - max(0, first)]
+    latents = recording.new_zeros(frames, recording.shape[1])
+    latents[max(0, first) : max(0, first) + len(heard)] = heard
+    return latents
+
+
 def extend_task(source: Tensor, window: ExtendWindow) -> SongTask:
     """Generate what an extended song lacks.
 

@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 from ..checks import shown
 from ..song.fields import normalize_track
 
+MAX_INSTRUCTION_CHARACTERS = 300
+
 TaskName: TypeAlias = Literal["text2music", "cover", "cover-nofsq", "repaint", "extract", "lego", "complete"]
 
 TEXT_TO_MUSIC_INSTRUCTION = "Fill the audio semantic mask based on the given conditions:"
@@ -57,3 +59,17 @@ def task_instruction(task: TaskName, tracks: Sequence[str] = ()) -> str:
         raise ValueError(f"the task {task} takes one track, got {', '.join(names)}")
     with_tracks, without_tracks = _TRACK_INSTRUCTIONS[task]
     return with_tracks.format(tracks=" | ".join(names)) if names else without_tracks
+
+
+def checked_instruction(text: str) -> str:
+    """A user's own instruction line without blanks around it; "" for none.
+
+    Raises:
+        ValueError: it has several lines or more than 300 characters.
+    """
+    text = text.strip()
+    if len(text.splitlines()) > 1 or len(text) > MAX_INSTRUCTION_CHARACTERS:
+        raise ValueError(
+            f"an instruction is one line of at most {MAX_INSTRUCTION_CHARACTERS} characters, got {shown(text)}"
+        )
+    return text

@@ -16,6 +16,8 @@ that into what the sampler needs. Follows the official handler's rules of source
 
 Traps:
 - Masks are 0 and 1. The official "auto" value 2 collapses to 1 there, so its masks do nothing.
+- A song with codes has five frames a code, as published, so one of 30.5 s lasts 30.4 s; only where codes and duration
+  differ by a code or more does the duration count.
 - A source is as long as its last begun latent frame; the song is cropped to the source's samples after decoding. The
   official code drops a frame that is not full.
 - A source below 128 frames is continued with the first frames of silence, and its codes are those of all 128 frames.
@@ -30,12 +32,20 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..audio.splicing import Splice
-from ..audio.waveform import LATENT_FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, sample_count, source_frames
-from ..checkpoints.variants import Variant
+from ..audio.waveform import (
+    CODE_RATE,
+    LATENT_FRAME_RATE,
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    sample_count,
+    source_frames,
+)
+from ..checkpoints.variants import Variant, is_distilled
 from ..song.blueprint import Blueprint, resolved_duration
 from ..song.regions import Region
 from .instructions import TaskName, task_instruction
 
+FRAMES_PER_CODE = LATENT_FRAME_RATE // CODE_RATE
 BASE_TASKS = ("extract", "lego", "complete")
 
 
@@ -118,7 +128,7 @@ def text_task(plan: Blueprint, codes_strength: float = 1.0, *, samples: int | No
     """
     check_share("the codes strength", codes_strength)
     if samples is None:
-        samples = sample_count(resolved_duration(plan).seconds)
+        samples = _planned_samples(plan)
     return SongTask(
         "text2music",
         samples,
@@ -127,8 +137,18 @@ def text_task(plan: Blueprint, codes_strength: float = 1.0, *, samples: int | No
     )
 
 
-def check_task(task: SongTask, plan: Blueprint, variant: Variant, model_name: str) -> None:
-    """Refuse a task that does not go with a plan, or that a checkpoint was not trained for.
+def _planned_samples(plan: Blueprint) -> int:
+    """The length that a plan asks for; that of its codes where both differ by less than a code."""
+    samples = sample_count(resolved_duration(plan).seconds)
+    of_codes = len(plan.audio_codes or ()) * FRAMES_PER_CODE * SAMPLES_PER_FRAME
+    return of_codes if abs(of_codes - samples) < FRAMES_PER_CODE * SAMPLES_PER_FRAME else samples
+
+
+def check_task(task: SongTask, plan: Blueprint, variant: Variant, model_name: str) -> str | None:
+    """Refuse a task that does not go with a plan, or that a checkpoint cannot do.
+
+    Returns:
+        A warning for a task that the checkpoint was not trained for, None if there is nothing to say.
 
     Raises:
         ValueError: source audio and audio codes; extract, lego or complete with a turbo checkpoint.
@@ -138,11 +158,17 @@ def check_task(task: SongTask, plan: Blueprint, variant: Variant, model_name: st
             f"the blueprint has {len(plan.audio_codes)} audio codes and the task {task.name} takes its source from "
             "audio: plan without codes, or leave out the task"
         )
-    if task.name in BASE_TASKS and variant == "turbo":
+    if task.name not in BASE_TASKS or variant == "base":
+        return None
+    if is_distilled(variant):
         raise ValueError(
-            f"{task.name} needs a base or sft checkpoint and {model_name} is turbo, which was not trained for it: load "
-            "acestep-v15-base or acestep-v15-sft (or choose the variant if the file was renamed)"
+            f"{task.name} needs a base checkpoint and {model_name} is {variant}, which was not trained for it: load "
+            "acestep-v15-base or acestep-v15-xl-base (or choose the variant if the file was renamed)"
         )
+    return (
+        f"WARNING: {task.name} is made for base checkpoints and {model_name} is {variant}, which was not trained for "
+        "it: the result may have little to do with the source. Load acestep-v15-base or acestep-v15-xl-base."
+    )
 
 
 def task_summary(task: SongTask) -> str:

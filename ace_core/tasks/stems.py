@@ -1,17 +1,26 @@
-"""Extract, Lego and Complete: single tracks out of a song, and new ones for it."""
+"""Extract, Lego and Complete: single tracks out of a song, and new ones for it.
+
+Lego in regions: outside them the mask says "keep", so the model renders the band there. The decoded track is silent
+outside its regions, so that it can be mixed with the band. (The official code splices the band in.)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from ..audio.splicing import SampleSpan, Splice
 from ..audio.waveform import SAMPLE_RATE
 from ..song.fields import normalize_track
 from ..song.regions import Region, within
 from .instructions import task_instruction
+from .repaint import FADE_SECONDS
 from .song_task import SongTask, frame_spans
+
+STEM_CHANNELS = 2
 
 
 def track_task(
@@ -38,8 +47,19 @@ def track_task(
         raise ValueError(f"{name} works on the whole song, only lego takes regions, got {len(regions)}")
     names = tuple(dict.fromkeys(normalize_track(track) for track in tracks))
     task_instruction(name, names)  # refuses several tracks where one is allowed
-    spans = within(regions, samples / SAMPLE_RATE) if regions else ()
-    return SongTask(name, samples, source, regions=frame_spans(spans, samples), tracks=names)
+    if not regions:
+        return SongTask(name, samples, source, tracks=names)
+    spans = within(regions, samples / SAMPLE_RATE)
+    playing = tuple(SampleSpan(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)) for start, end in spans)
+    silence = torch.zeros(1, 1).expand(STEM_CHANNELS, samples)
+    return SongTask(
+        name,
+        samples,
+        source,
+        regions=frame_spans(spans, samples),
+        tracks=names,
+        splice=Splice(silence, 0, playing, round(FADE_SECONDS * SAMPLE_RATE), keeps_level=False),
+    )
 
 
 def stem_index(songs: Sequence[SongTask], track: str, item: int) -> int:

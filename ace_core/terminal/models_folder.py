@@ -20,7 +20,9 @@ from ..checkpoints.inspection import (
     inspect_model,
     is_pipeline,
 )
+from ..music_box.files import built_in
 
+MUSIC_BOX = "music-box"
 WEIGHT_SUFFIXES = (".safetensors", ".sft")
 MODELS_LINK = "https://huggingface.co/Comfy-Org/ace_step_1.5_ComfyUI_files"
 TAKEN_FIRST = ("acestep_v1.5_turbo.safetensors", kinds.PUBLISHED_TEXT_ENCODER, kinds.PUBLISHED_VAE)
@@ -68,8 +70,8 @@ def add_models_option(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=_comfyui_models(),
         metavar="DIR",
-        help="ComfyUI's models folder, a folder in the official or the diffusers layout, or a file; default: "
-        "that of the ComfyUI around this pack",
+        help="ComfyUI's models folder, a folder in the official or the diffusers layout, a file, or "
+        f"{MUSIC_BOX}, the small model that comes with the pack; default: that of the ComfyUI around this pack",
     )
 
 
@@ -80,7 +82,11 @@ def find_models(root: Path | None) -> FoundModels:
         ValueError: no folder was given, or there is none of that name.
     """
     if root is None:
-        raise ValueError("there are no models: give --models DIR, such as ComfyUI's models folder")
+        raise ValueError(
+            f"there are no models: give --models DIR, such as ComfyUI's models folder, or --models {MUSIC_BOX}"
+        )
+    if str(root) == MUSIC_BOX and not root.exists():
+        root = built_in().model.parent
     if not root.exists():
         raise ValueError(f"there is no {root}: --models must be a folder with models, or a model file")
     found: dict[str, list[Path]] = {kind: [] for kind in ALL_KINDS}

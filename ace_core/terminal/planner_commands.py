@@ -46,7 +46,7 @@ def plan(options: argparse.Namespace, console: Console) -> Any:
         ValueError: what is asked for cannot be done.
         OSError: a file that cannot be read or written.
     """
-    plans = plans_of(options)
+    plans = plans_of(options, console)
     _prepare_output(options)
     networks = networks_of(options, console)
     planner = song_planner(networks, find_models(options.models), options, console)

@@ -9,21 +9,23 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..audio.finishing import Finish
 from ..audio.waveform import SAMPLE_RATE
 from ..checks import spread
 from ..sampling.guidance import GUIDANCE
-from ..sampling.options import SamplerOptions, resolve
+from ..sampling.noise import NOISE_KINDS
+from ..sampling.options import OFFERED, WAVELET_CORRECTIONS, SamplerOptions, resolve
 from ..sampling.solvers import SOLVERS
 from ..song.fields import MAX_BATCH_SIZE
 from ..song_files.encoding import ENCODINGS, Encoding, Sound
 from ..song_files.files import write_song
 from ..stages.decode import decode_songs, finish_songs
 from ..stages.encode import encode_songs
-from ..stages.render import new_take, render_songs
+from ..stages.render import new_take, render_songs, take_notes
 from .console import Console
 from .model_options import add_model_options, networks_of, song_models
 from .models_folder import find_models
@@ -31,18 +33,29 @@ from .output_files import add_overwrite_option, prepare_outputs
 from .plan_options import add_plan_options, plans_of
 
 SAMPLER_FIELDS = [field for field in fields(SamplerOptions) if field.name != "denoise"]  # of a song made from another
-SAMPLER_CHOICES: Mapping[str, Sequence[str]] = {"solver": tuple(SOLVERS), "guidance_method": tuple(GUIDANCE)}
+FINISH_FIELDS = [field for field in fields(Finish) if field.name != "normalize"]
+LATENT_OPTIONS = {"latent_shift": 0.0, "latent_rescale": 1.0}
+SAMPLER_CHOICES: Mapping[str, Sequence[str]] = {
+    "solver": tuple(SOLVERS),
+    "guidance_method": tuple(GUIDANCE),
+    "wavelet_correction": WAVELET_CORRECTIONS,
+    "noise": NOISE_KINDS,
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_plan_options(parser)
     add_model_options(parser)
     output = parser.add_argument_group("output")
-    output.add_argument("--out", type=Path, required=True, metavar="SONG.flac", help="flac, wav, mp3 or opus")
+    output.add_argument("--out", type=Path, required=True, metavar="SONG.flac", help="flac, wav, mp3, opus or m4a")
     output.add_argument("--encoding", choices=list(ENCODINGS), help="default: the best of the file's format")
     add_overwrite_option(output)
     output.add_argument("--title", default="", help="what players show")
     output.add_argument("--no-normalize", action="store_true", help="keep the level instead of a peak of -1 dBFS")
+    for field in FINISH_FIELDS:
+        output.add_argument(_option(field), type=float, default=field.default, metavar="VALUE")
+    for name, default in LATENT_OPTIONS.items():
+        output.add_argument("--" + name.replace("_", "-"), type=float, default=default, metavar="VALUE")
     sampler = parser.add_argument_group(
         "sampler", "As on the Sample node; 0 for steps, shift and guidance is the default of the model's variant."
     )
@@ -51,14 +64,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     sampler.add_argument(
         "--codes-strength", type=float, default=1.0, metavar="SHARE", help="share of the steps that follow audio codes"
     )
+    sampler.add_argument("--instruction", default="", metavar="LINE", help="in place of the model's own; for experts")
     for field in SAMPLER_FIELDS:
-        name = "--" + field.name.replace("_", "-")
-        if isinstance(field.default, bool):
-            sampler.add_argument(name, action="store_true")
+        name, default = _option(field), getattr(OFFERED, field.name)
+        if isinstance(default, bool):
+            sampler.add_argument(name, action=argparse.BooleanOptionalAction, default=default)
         elif field.name in SAMPLER_CHOICES:
-            sampler.add_argument(name, default=field.default, choices=SAMPLER_CHOICES[field.name])
+            sampler.add_argument(name, default=default, choices=SAMPLER_CHOICES[field.name])
         else:
-            sampler.add_argument(name, type=type(field.default), default=field.default, metavar="VALUE")
+            sampler.add_argument(name, type=type(default), default=default, metavar="VALUE")
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -71,7 +85,8 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     encoding = _encoding(options)
     if not 1 <= options.batch <= MAX_BATCH_SIZE:
         raise ValueError(f"--batch must be 1 to {MAX_BATCH_SIZE}, got {options.batch}")
-    plans = plans_of(options)
+    finish = Finish(not options.no_normalize, **{field.name: getattr(options, field.name) for field in FINISH_FIELDS})
+    plans = plans_of(options, console)
     paths = _output_paths(options, max(len(plans), options.batch))
     networks = networks_of(options, console)
     model, text_encoder, vae = song_models(networks, find_models(options.models), options, console)
@@ -79,15 +94,20 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     resolved = resolve(sampler, model.variant)
     started = time.monotonic()
     console.stage("encode")
-    encoded = encode_songs(networks, model, text_encoder, plans, codes_strength=options.codes_strength)
+    encoded = encode_songs(
+        networks, model, text_encoder, plans, codes_strength=options.codes_strength, instruction=options.instruction
+    )
     take = new_take(encoded.conditioning, sampler, options.seed, options.batch)
-    for line in (*encoded.notes, *take.notes, resolved.summary, *resolved.notes):
+    for line in (*encoded.notes, *take_notes(take, resolved)):
         console.note(line)
     console.stage("render")
     rendered = render_songs(networks, model, take, resolved)
     console.stage("decode")
-    waveforms = decode_songs(networks, vae, rendered.latents, rendered.samples)
-    waveforms = finish_songs(waveforms, rendered.samples, normalize=not options.no_normalize)
+    changes = {name: getattr(options, name) for name in LATENT_OPTIONS}
+    waveforms = decode_songs(networks, vae, rendered.latents, rendered.samples, **changes)
+    waveforms, remarks = finish_songs(waveforms, rendered.samples, finish)
+    for line in remarks:
+        console.note(line)
     seconds = time.monotonic() - started
     for index, (path, plan) in enumerate(zip(paths, spread(plans, len(paths), "plans"), strict=True)):
         sound = Sound(waveforms[index, :, : rendered.samples[index]], SAMPLE_RATE)
@@ -101,6 +121,10 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "settings": resolved.summary,
         "seconds": round(seconds, 3),
     }
+
+
+def _option(field: Field[Any]) -> str:
+    return "--" + field.name.replace("_", "-")
 
 
 def _encoding(options: argparse.Namespace) -> Encoding:

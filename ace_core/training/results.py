@@ -1,13 +1,60 @@
-"""A trained adapter as a file that Load LoRA, ComfyUI and peft read, with what it was made from in its header."""
+"""A trained adapter as a file that Load LoRA, ComfyUI and peft read, with what it was made from in its header.
+
+A run may be killed after its adapter was saved and before its state was removed. The name that it is saved under is
+therefore noted beside the state first, so that the run that goes on from the state saves no second one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from ..lora.saving import AdapterStyle, save_adapter
+from ..files import write_text_atomically
+from ..lora.saving import AdapterStyle, adapter_file, save_adapter
 from .trainer import Trained, TrainingTask
+
+
+def goes_on(state_file: Path) -> bool:
+    """Whether a run has a state to go on from; if not, a name that was noted for an earlier run is forgotten."""
+    begun = state_file.exists()
+    if not begun:
+        _note(state_file).unlink(missing_ok=True)
+    return begun
+
+
+def save_trained_once(
+    root: Path,
+    new_name: Callable[[], str],
+    state_file: Path,
+    trained: Trained,
+    task: TrainingTask,
+    style: AdapterStyle,
+    dtype: torch.dtype,
+) -> Path:
+    """Write the adapter of a run, unless the run did so before it was killed, and remove the state of the run.
+
+    Args:
+        new_name: gives a name below `root` that nothing has yet.
+
+    Returns:
+        The weight file.
+    """
+    note = _note(state_file)
+    if not note.exists():
+        write_text_atomically(note, new_name())
+    path = root / note.read_text(encoding="utf-8")
+    file = adapter_file(path, style)
+    if not file.exists():
+        save_trained(path, trained, task, style, dtype)
+    state_file.unlink()
+    note.unlink()
+    return file
+
+
+def _note(state_file: Path) -> Path:
+    return state_file.with_suffix(".name")
 
 
 def save_trained(path: Path, trained: Trained, task: TrainingTask, style: AdapterStyle, dtype: torch.dtype) -> Path:

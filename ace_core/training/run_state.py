@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import write_atomically
+from ..checks import DAMAGE
+from ..json_files import checked_json
+from ..tensor_files import write_tensors
 
 STATE_FORMAT = "ace_composer.training_state"
 STATE_VERSION = 1
@@ -55,7 +56,7 @@ def save_state(path: Path, state: RunState) -> None:
     document = {"step": state.step, "optimizer": state.optimizer_rest}
     header = {"format": STATE_FORMAT, "version": str(STATE_VERSION), "state": json.dumps(document)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda unfinished: save_file(tensors, unfinished, metadata=header))
+    write_tensors(path, tensors, header)
 
 
 def load_state(path: Path) -> RunState | None:
@@ -71,7 +72,7 @@ def load_state(path: Path) -> RunState | None:
             header: Mapping[str, str] = file.metadata()
             if (header["format"], header["version"]) != (STATE_FORMAT, str(STATE_VERSION)):
                 raise ValueError(f"format {header['format']!r}, version {header['version']!r}")
-            document = json.loads(header["state"])
+            document = checked_json(header["state"])
             parts: dict[str, dict[str, Tensor]] = {"adapter": {}, "average": {}, "optimizer": {}}
             for name in file.keys():  # noqa: SIM118 - the file is no mapping
                 part, _, rest = name.partition(":")
@@ -79,5 +80,5 @@ def load_state(path: Path) -> RunState | None:
                     parts[part][rest] = file.get_tensor(name).clone()
             losses = file.get_tensor("losses").tolist()
         return RunState(document["step"], losses, **parts, optimizer_rest=document["optimizer"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, *DAMAGE) as error:
         raise ValueError(f"{path} cannot be continued ({error}): delete it to start this training over") from error

@@ -1,6 +1,6 @@
 """At which noise level t an example is shown, and how often without its conditions: what each kind of model wants.
 
-Turbo was distilled to answer at eight levels, those of shift 3, so it is trained at these, each as likely as the
+Turbo was distilled to answer at eight levels, those of its shift (3), so it is trained at these, each as likely as the
 others, as in the official trainer. Base and sft were trained at sigmoid(N(-0.4, 1)), the larger of two draws, as in the
 official pre-training.
 
@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import torch
 
-from ..checkpoints.variants import Variant
+from ..checkpoints.variants import Variant, is_distilled
 from ..sampling.schedules import timesteps
-from ..sampling.settings import defaults_for
+from ..sampling.settings import DEFAULTS
 
-TURBO_LEVELS = timesteps(defaults_for("turbo").steps, defaults_for("turbo").shift)[:-1]
 LOGIT_MEAN = -0.4  # `timestep_mu` of the official config
 LOGIT_DEVIATION = 1.0  # `timestep_sigma`
 CONDITION_DROPOUT = 0.15
@@ -25,12 +24,13 @@ CONDITION_DROPOUT = 0.15
 
 def draw_level(variant: Variant, generator: torch.Generator) -> float:
     """A noise level t, above 0 and at most 1."""
-    if variant == "turbo":
-        return TURBO_LEVELS[int(torch.randint(len(TURBO_LEVELS), (), generator=generator))]
+    if is_distilled(variant):
+        levels = timesteps(DEFAULTS[variant].steps, DEFAULTS[variant].shift)[:-1]
+        return levels[int(torch.randint(len(levels), (), generator=generator))]
     logits = LOGIT_MEAN + LOGIT_DEVIATION * torch.randn(2, generator=generator)
     return float(logits.sigmoid().max())
 
 
 def condition_dropout(variant: Variant) -> float:
     """Share of the examples that a variant should see without conditions."""
-    return 0.0 if variant == "turbo" else CONDITION_DROPOUT
+    return 0.0 if is_distilled(variant) else CONDITION_DROPOUT

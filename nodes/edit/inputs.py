@@ -9,10 +9,13 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...ace_core.audio.waveform import MAX_DURATION_SECONDS, SAMPLE_RATE
+from ...ace_core.loaded import AceVae
 from ...ace_core.song.fields import TRACKS
-from ...ace_core.stages.sources import source_waveforms
+from ...ace_core.stages.sources import encode_source, given_sources, source_waveforms
 from ...ace_core.tasks.song_task import SongTask, task_summary
+from ..host.networks import NETWORKS
 from ..node import shown
+from ..render.latents import song_latents
 from ..wires import AceTask, AceTaskWire, AceVaeWire
 
 TRACK_CHOICES = tuple(reversed(TRACKS))  # vocals first
@@ -24,6 +27,22 @@ def vae_input() -> Any:
 
 def audio_input(what: str) -> Any:
     return io.Audio.Input("audio", tooltip=f"{what} Any sample rate, mono or stereo, 1 to 600 s.")
+
+
+def latent_input() -> Any:
+    return io.Latent.Input(
+        "latent",
+        optional=True,
+        tooltip="The latents that the audio was decoded from, if you have just made it: used instead of encoding the "
+        "audio, so nothing is lost on the way.",
+    )
+
+
+def source_latents(vae: AceVae, waveforms: Tensor, latent: Mapping[str, Any] | None) -> list[Tensor]:
+    """Latents [T, 64] of recordings [B, 2, N] at 48 kHz: those that are given, or what the VAE makes of them."""
+    if latent is None:
+        return list(encode_source(NETWORKS, vae, waveforms))
+    return given_sources(song_latents(dict(latent)), waveforms)
 
 
 def task_wire() -> Any:
@@ -57,6 +76,7 @@ def source_audio(audio: Mapping[str, Any] | None, *, max_seconds: float = MAX_DU
     return source_waveforms(audio["waveform"], audio["sample_rate"], max_seconds=max_seconds)
 
 
-def task_output(node: type[io.ComfyNode], songs: Sequence[SongTask], *notes: str) -> io.NodeOutput:
-    """Output of a task node, with what it will do shown on the node."""
-    return shown(node, "\n".join([*(task_summary(song) for song in songs), *notes]), AceTask(tuple(songs)))
+def task_output(node: type[io.ComfyNode], songs: Sequence[SongTask], *notes: str, **more_ui: Any) -> io.NodeOutput:
+    """Output of a task node, with what it will do shown on the node; `more_ui` is for the page."""
+    text = "\n".join([*(task_summary(song) for song in songs), *notes])
+    return shown(node, text, AceTask(tuple(songs)), **more_ui)

@@ -14,14 +14,17 @@ from ...ace_core.audio.waveform import SAMPLE_RATE
 from ...ace_core.checks import check_choice, spread
 from ...ace_core.loaded import AceVae
 from ...ace_core.song.regions import Region, RegionUnit, mask_regions, parse_regions, region, seconds_per_bar
-from ...ace_core.stages.sources import encode_source
-from ...ace_core.tasks.extend import extend_task, extend_window
+from ...ace_core.song_files.encoding import Sound
+from ...ace_core.stages.sources import encode_source, given_sources
+from ...ace_core.tasks.extend import extend_task, extend_window, window_latents
 from ...ace_core.tasks.repaint import RepaintMode, repaint_task
 from .. import compat
 from ..host.networks import NETWORKS
 from ..node import CATEGORY
+from ..render.latents import song_latents
+from ..takes import heard_files, takes
 from ..wires import AceBlueprint, AceBlueprintWire
-from .inputs import audio_input, source_audio, task_output, task_wire, vae_input
+from .inputs import audio_input, latent_input, source_audio, source_latents, task_output, task_wire, vae_input
 
 DEFAULT_STRENGTH = 0.5  # as published
 
@@ -92,6 +95,7 @@ class AceComposerRepaint(io.ComfyNode):
                 AceBlueprintWire.Input(
                     "blueprint", optional=True, tooltip="Tempo and time signature for the unit bars."
                 ),
+                latent_input(),
             ],
             outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
@@ -110,6 +114,7 @@ class AceComposerRepaint(io.ComfyNode):
         more_regions: str = "",
         mask: Tensor | None = None,
         blueprint: AceBlueprint | None = None,
+        latent: Mapping[str, Any] | None = None,
     ) -> io.NodeOutput:
         check_choice("unit", unit, get_args(RegionUnit))
         waveforms = source_audio(audio)
@@ -121,9 +126,15 @@ class AceComposerRepaint(io.ComfyNode):
             notes.append("the mask is used, not start, end and more_regions")
         if mode != "balanced" and strength != DEFAULT_STRENGTH:
             notes.append(f"strength belongs to the mode balanced: {mode} does not use it")
-        sources = zip(encode_source(NETWORKS, vae, waveforms), waveforms, regions, strict=True)
+        sources = zip(source_latents(vae, waveforms, latent), waveforms, regions, strict=True)
         songs = [repaint_task(*source, mode=mode, strength=strength) for source in sources]
-        return task_output(cls, songs, *notes)
+        return task_output(cls, songs, *notes, **_heard(waveforms))
+
+
+def _heard(waveforms: Tensor) -> dict[str, list[dict[str, Any]]]:
+    """The first recording for the page's editor of regions, wherever it comes from."""
+    sounds = [Sound(waveforms[0], SAMPLE_RATE)]
+    return takes(sounds, heard_files(sounds), result="ace_source")
 
 
 def _written_regions(
@@ -193,6 +204,7 @@ class AceComposerExtend(io.ComfyNode):
                         "much as fits into 600 s with the new part.",
                     )
                 ),
+                latent_input(),
             ],
             outputs=[task_wire()],
             hidden=[io.Hidden.unique_id],
@@ -203,10 +215,16 @@ class AceComposerExtend(io.ComfyNode):
         cls,
         vae: AceVae,
         audio: Mapping[str, Any] | None,
+        latent: Mapping[str, Any] | None = None,
         **seconds: float,
     ) -> io.NodeOutput:
-        windows = [extend_window(waveform, **seconds) for waveform in source_audio(audio, max_seconds=math.inf)]
-        latents = encode_source(NETWORKS, vae, torch.stack([window.waveform for window in windows]))
-        songs = [extend_task(item, window) for item, window in zip(latents, windows, strict=True)]
+        recordings = source_audio(audio, max_seconds=math.inf)
+        windows = [extend_window(waveform, **seconds) for waveform in recordings]
+        if latent is None:
+            sources = list(encode_source(NETWORKS, vae, torch.stack([window.waveform for window in windows])))
+        else:
+            given = given_sources(song_latents(dict(latent)), recordings)
+            sources = [window_latents(*each) for each in zip(given, windows, strict=True)]
+        songs = [extend_task(item, window) for item, window in zip(sources, windows, strict=True)]
         start, end = windows[0].start / SAMPLE_RATE, windows[0].end / SAMPLE_RATE
         return task_output(cls, songs, f"the model renders {start:g}-{end:g} s of it")

@@ -11,9 +11,11 @@ from torch import Tensor
 from ...ace_core.audio.mixing import Channel, lowered_to_full_scale, mix
 from ...ace_core.audio.waveform import SAMPLE_RATE, resample, to_stereo, validate_waveform
 from ...ace_core.checks import spread
+from ...ace_core.song_files.encoding import Sound
 from ...ace_core.tasks.stems import stem_index
 from .. import compat
 from ..node import CATEGORY, shown
+from ..takes import heard_files, takes
 from ..wires import AceTask, AceTaskWire
 from .inputs import TRACK_CHOICES
 
@@ -46,8 +48,14 @@ class AceComposerPickStem(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio: Mapping[str, Any], task: AceTask, track: str, item: int) -> io.NodeOutput:
-        index = stem_index(spread(task.songs, len(audio["waveform"]), "tasks"), track, item)
-        return io.NodeOutput({**audio, "waveform": audio["waveform"][index : index + 1]})
+        tasks = spread(task.songs, len(audio["waveform"]), "tasks")
+        index = stem_index(tasks, track, item)
+        sounds = [Sound(waveform, audio["sample_rate"]) for waveform in audio["waveform"]]
+        names = [", ".join(song.tracks) for song in tasks]
+        return io.NodeOutput(
+            {**audio, "waveform": audio["waveform"][index : index + 1]},
+            ui=takes(sounds, heard_files(sounds), names=names, picked=[index]),
+        )
 
 
 class AceComposerMix(io.ComfyNode):

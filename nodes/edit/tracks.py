@@ -35,7 +35,7 @@ class AceComposerExtract(io.ComfyNode):
             display_name="ACE-Step Extract",
             category=f"{CATEGORY}/edit",
             description="Separate tracks from a mix: each track you switch on becomes one song of the batch, as "
-            "long as the mix. Needs a base or sft model.",
+            "long as the mix. Needs a base model.",
             search_aliases=["stems", "separate", "isolate", "karaoke", "a cappella"],
             inputs=[vae_input(), audio_input("The mix."), *track_switches("Extract the", on=("vocals",))],
             outputs=[task_wire()],
@@ -61,8 +61,8 @@ class AceComposerLego(io.ComfyNode):
             node_id="AceComposerLego",
             display_name="ACE-Step Lego",
             category=f"{CATEGORY}/edit",
-            description="Add one track that fits what already plays, and build a band layer by layer. Needs a base or "
-            "sft model.",
+            description="Add one track that fits what already plays, and build a band layer by layer. Needs a base "
+            "model.",
             search_aliases=["add instrument", "layer", "overdub", "stem"],
             inputs=[
                 vae_input(),
@@ -72,7 +72,8 @@ class AceComposerLego(io.ComfyNode):
                     "regions",
                     default="",
                     optional=True,
-                    tooltip="Where the new track plays, in seconds, e.g. 10-20, 30-40. Empty: throughout.",
+                    tooltip="Where the new track plays, in seconds, e.g. 10-20, 30-40; elsewhere it is silent. Empty: "
+                    "throughout.",
                 ),
             ],
             outputs=[task_wire()],
@@ -97,7 +98,7 @@ class AceComposerComplete(io.ComfyNode):
             node_id="AceComposerComplete",
             display_name="ACE-Step Complete",
             category=f"{CATEGORY}/edit",
-            description="Accompany a recording with several tracks at once. Needs a base or sft model.",
+            description="Accompany a recording with several tracks at once. Needs a base model.",
             search_aliases=["accompaniment", "arrange", "add instruments"],
             inputs=[
                 vae_input(),
@@ -120,7 +121,7 @@ class AceComposerVocalToBacking(io.ComfyNode):
             node_id="AceComposerVocalToBacking",
             display_name="ACE-Step Vocal to Backing",
             category=f"{CATEGORY}/edit",
-            description="Accompany a voice with the tracks of a genre. Needs a base or sft model.",
+            description="Accompany a voice with the tracks of a genre. Needs a base model.",
             search_aliases=["vocal2bgm", "a cappella", "backing track", "accompaniment"],
             inputs=[
                 vae_input(),

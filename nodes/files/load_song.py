@@ -1,9 +1,14 @@
-"""Load Song: a song that Save Song wrote, and what Sample needs to render it again."""
+"""Load Song: a song that Save Song wrote, and what Sample needs to render it again.
+
+The last choice is a song that comes with the pack, so that the editing nodes have something to work on. It lies where
+the page can play it (`js/audio_player.js`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from comfy_api.v0_0_2 import io
 
@@ -19,6 +24,8 @@ from ..load.hashes import model_hashes, model_inputs
 from ..node import CATEGORY, shown
 from ..wires import AceBlueprintWire, AceRecordWire
 
+SAMPLE = "sample (built in)"
+SAMPLE_PATH = Path(__file__).parents[2] / "js" / "sample_song.mp3"
 SHOWN_CHARACTERS = 100
 
 
@@ -35,10 +42,10 @@ class AceComposerLoadSong(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "audio",
-                    options=folders.user_files(SONG_SUFFIXES),
+                    options=[*folders.user_files(SONG_SUFFIXES), SAMPLE],
                     upload=io.UploadType.audio,
                     tooltip="A song file in the input folder, or one that Save Song wrote to the output folder. You "
-                    "can drop a file on the node.",
+                    f"can drop a file on the node. {SAMPLE}: a short song that comes with the pack.",
                 ),
                 *model_inputs("From its loader: the node checks whether these are the weights of the song."),
             ],
@@ -70,14 +77,14 @@ class AceComposerLoadSong(io.ComfyNode):
         """A file may be newer than the list in the page."""
         try:
             if audio is not None:
-                folders.input_path(audio)
+                _song_path(audio)
         except FileNotFoundError as error:
             return str(error)
         return True
 
     @classmethod
     def fingerprint_inputs(cls, audio: str, **_: object) -> tuple[str, int, int]:
-        path = folders.input_path(audio)
+        path = _song_path(audio)
         return audio, path.stat().st_size, path.stat().st_mtime_ns
 
     @classmethod
@@ -89,7 +96,7 @@ class AceComposerLoadSong(io.ComfyNode):
         vae: AceVae | None = None,
         planner: AcePlanner | None = None,
     ) -> io.NodeOutput:
-        path = folders.input_path(audio)
+        path = _song_path(audio)
         record = read_record(path)
         sound = read_sound(path)
         hashes, notes = model_hashes(model, text_encoder, vae, planner)
@@ -104,6 +111,10 @@ class AceComposerLoadSong(io.ComfyNode):
             record.lrc,
             text,
         )
+
+
+def _song_path(audio: str) -> Path:
+    return SAMPLE_PATH if audio == SAMPLE else folders.input_path(audio)
 
 
 def _summary(record: SongRecord) -> list[str]:

@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from comfy_api.v0_0_2 import io
-from torch import Tensor
 
-from ...ace_core.audio.waveform import SAMPLE_RATE
 from ...ace_core.checks import check_choice, spread
 from ...ace_core.listening.song_scores import SongScores
 from ...ace_core.loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
@@ -22,7 +20,8 @@ from .. import compat
 from ..host import feedback, results
 from ..load.hashes import model_hashes, model_inputs
 from ..node import CATEGORY, filename_input, shown
-from ..render.latents import sample_counts, song_records
+from ..render.decoded import decoded_songs, one_each
+from ..takes import takes
 from ..wires import SONG_SEPARATOR, AceBlueprint, AceBlueprintWire, AceScores, AceScoresWire
 
 
@@ -49,7 +48,7 @@ class AceComposerSaveSong(io.ComfyNode):
                     options=list(ENCODINGS),
                     default=next(iter(ENCODINGS)),
                     tooltip="flac and wav are lossless. ComfyUI opens the workflow of a dropped flac, mp3 or opus "
-                    "file, but not of wav.",
+                    "file, but not of wav and aac (m4a).",
                 ),
                 io.String.Input("title", default="", tooltip="Title shown by players. Empty: they show the file name."),
                 io.Latent.Input(
@@ -98,30 +97,34 @@ class AceComposerSaveSong(io.ComfyNode):
         hash_models: bool = True,
     ) -> io.NodeOutput:
         check_choice("encoding", encoding, ENCODINGS)
-        if audio is None:
-            raise ValueError("there is no audio: the node before gives a video without sound or a file without one")
-        waveforms = _without_padding(audio, latent)
-        count = len(waveforms)
+        sounds, records, notes = decoded_songs(audio, latent)
         hashes, hash_notes = model_hashes(model, text_encoder, vae, planner) if hash_models else ({}, [])
-        records, notes = _records(latent, count)
+        judged = one_each(scores.songs, len(sounds), "scores") if scores else [None] * len(sounds)
         facts = zip(
             records,
-            spread(blueprint, len(waveforms), "blueprints"),
-            _one_each(scores.songs, len(waveforms), "scores") if scores else [None] * len(waveforms),
-            _one_each(lrc.split(SONG_SEPARATOR), len(waveforms), "timed lyrics")
-            if lrc.strip()
-            else [""] * len(waveforms),
+            spread(blueprint, len(sounds), "blueprints"),
+            judged,
+            one_each(lrc.split(SONG_SEPARATOR), len(sounds), "timed lyrics") if lrc.strip() else [""] * len(sounds),
             strict=True,
         )
         songs = [
-            replace(record, blueprint=plan, models=hashes, scores=_flat(judged), lrc=text.strip())
-            for record, plan, judged, text in facts
+            replace(record, blueprint=plan, models=hashes, scores=_flat(song_scores), lrc=text.strip())
+            for record, plan, song_scores, text in facts
         ]
-        sounds = [Sound(waveform, audio["sample_rate"]) for waveform in waveforms]
         files, lines = _write(
-            sounds, songs, filename_prefix, ENCODINGS[encoding], title, results.graph_to_save(cls.hidden)
+            sounds,
+            songs,
+            results.name_of(filename_prefix, cls.hidden),
+            ENCODINGS[encoding],
+            title,
+            results.graph_to_save(cls.hidden),
         )
-        return shown(cls, "\n".join((*lines, *notes, *hash_notes)), audio=files)
+        return shown(
+            cls,
+            "\n".join((*lines, *notes, *hash_notes)),
+            audio=files,
+            **takes(sounds, files, records=records, scores=judged),
+        )
 
 
 def _write(
@@ -146,47 +149,6 @@ def _write(
         lines.append("/".join(part for part in ("output", file["subfolder"], file["filename"]) if part))
         lines += filter(None, (*notes, sources_left_out(song)))
     return files, lines
-
-
-def _without_padding(audio: Mapping[str, Any], latent: dict[str, Any] | None) -> list[Tensor]:
-    """Waveforms [C, T]; those of a batch of different lengths end where their songs do, as far as `latent` tells.
-
-    Raises:
-        ValueError: the latents are of another number of songs.
-    """
-    waveforms: Tensor = audio["waveform"]
-    if latent is None:
-        return [*waveforms]
-    counts = sample_counts(latent)
-    if len(counts) != len(waveforms):
-        raise ValueError(
-            f"the audio holds {len(waveforms)} songs and the latents {len(counts)}: connect the latents that this "
-            "audio was decoded from"
-        )
-    if (waveforms.shape[-1], audio["sample_rate"]) != (max(counts), SAMPLE_RATE):
-        return [*waveforms]
-    return [waveform[:, :count] for waveform, count in zip(waveforms, counts, strict=True)]
-
-
-def _records(latent: dict[str, Any] | None, items: int) -> tuple[list[SongRecord], list[str]]:
-    """How each song was rendered, and sentences about those of which it is not known."""
-    if latent is None:
-        return [SongRecord()] * items, [
-            "no latent is connected: the file does not say with which seed and settings it was rendered"
-        ]
-    found = song_records(latent)
-    notes = [
-        f"the latents of song {item} of {items} are not as Sample made them: its file has no seed and no settings"
-        for item, record in enumerate(found, 1)
-        if record is None
-    ]
-    return [record or SongRecord() for record in found], notes
-
-
-def _one_each(values: Any, items: int, what: str) -> list[Any]:
-    if len(values) != items:
-        raise ValueError(f"got {what} of {len(values)} songs for {items} pieces of audio: connect those of this audio")
-    return [*values]
 
 
 def _flat(scores: SongScores | None) -> dict[str, float]:

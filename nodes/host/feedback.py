@@ -11,6 +11,8 @@ from server import PromptServer
 
 from ...ace_core.progress import Progress
 
+_ENTITIES = str.maketrans({character: f"&#{ord(character)};" for character in "&<>\"'`*_~[]()!|\\:@#"})
+
 
 def progress() -> Progress:
     """A progress bar on the running node; its calls raise when the user cancels."""
@@ -39,11 +41,11 @@ def nothing() -> ExecutionBlocker:
 
 
 def show_text(node_id: str | None, text: str) -> None:
-    """Show text on a node of the graph; does nothing where no server runs.
+    """Show text on a node of the graph, every character of it; does nothing where no server runs.
 
-    The newer renderer of the page takes it for Markdown, where a line ends with two spaces; the older one shows it as
-    it is.
+    One renderer of the page takes it for Markdown, where a line ends with two spaces, the other for HTML. Much of the
+    text comes from files, so what either would take for more than text is written as entities.
     """
     server = getattr(PromptServer, "instance", None)
     if server is not None and node_id is not None:
-        server.send_progress_text(text.replace("\n", "  \n"), node_id)
+        server.send_progress_text(text.translate(_ENTITIES).replace("\n", "  \n"), node_id)

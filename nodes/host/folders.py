@@ -11,11 +11,15 @@ from pathlib import Path
 
 import folder_paths
 
+from ...ace_core.checks import shown
+
 ACE_STEP_FOLDER = "ace_step"
 DATASETS_FOLDER = "ace_step_datasets"  # key of further dataset roots, and the folder of their labels in the output
 TRAINING_FOLDER = "ace_step_training"
 INPUT_ROOT = "input"
 LISTED_LEVELS = 2
+LONGEST_NAME = 255  # bytes, on every common file system
+ROOM_IN_NAMES = 75  # for number, suffix and the mark of an unfinished file
 
 
 def below(root: str | Path, name: str, *, links_may_leave: bool = False) -> Path | None:
@@ -24,12 +28,34 @@ def below(root: str | Path, name: str, *, links_may_leave: bool = False) -> Path
     Args:
         links_may_leave: for model folders, whose links often lead to other disks. Elsewhere links are resolved first.
     """
-    if "\0" in name:
+    if not _can_be_a_path(name):
         return None
     resolve = os.path.abspath if links_may_leave else os.path.realpath
     start = Path(resolve(root))
     path = Path(resolve(start / name))
     return path if path.is_relative_to(start) else None
+
+
+def _can_be_a_path(name: str) -> bool:
+    """Whether a file system takes a name: no NUL, no half of a character, no part of more than 255 bytes."""
+    try:
+        return "\0" not in name and all(len(os.fsencode(part)) <= LONGEST_NAME for part in name.split("/"))
+    except UnicodeEncodeError:
+        return False
+
+
+def new_file_names(root: str, prefix: str) -> tuple[str, str, int, str, str]:
+    """The host's `get_save_image_path`: where new files of a name go, and the next number.
+
+    Raises:
+        ValueError: the name leads out of `root`, or is none that a file can have.
+    """
+    if below(root, prefix, links_may_leave=True) is None:
+        raise ValueError(f"the name {shown(prefix)} leads out of {root}, or no file can be called so: choose another")
+    if len(os.fsencode(os.path.basename(prefix))) > LONGEST_NAME - ROOM_IN_NAMES:
+        longest = LONGEST_NAME - ROOM_IN_NAMES
+        raise ValueError(f"the name {shown(prefix)} is too long: choose one of {longest} bytes at most")
+    return folder_paths.get_save_image_path(prefix, root)
 
 
 def register_model_folder() -> None:
@@ -172,7 +198,7 @@ def output_path(name: str) -> Path:
     root = folder_paths.get_output_directory()
     path = below(root, name)
     if path is None:
-        raise ValueError(f"the name {name!r} leads out of {root}; choose one below it")
+        raise ValueError(f"the name {shown(name)} leads out of {root}, or no file can be called so: choose another")
     return path
 
 
@@ -196,7 +222,5 @@ def new_model_name(folder: str, prefix: str) -> tuple[Path, str]:
         ValueError: the name leads out of the directory.
     """
     root = Path(os.path.abspath(folder_paths.get_folder_paths(folder)[0]))
-    if below(root, prefix, links_may_leave=True) is None:
-        raise ValueError(f"the name {prefix!r} leads out of {root}; choose one below it")
-    place, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(root))
+    place, name, counter, _, _ = new_file_names(str(root), prefix)
     return root, (Path(place) / f"{name}_{counter:05}_").relative_to(root).as_posix()

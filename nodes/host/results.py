@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import comfy.cli_args
 import folder_paths
 
-from ...ace_core.files import write_text_atomically
+from ...ace_core.file_names import filled_name
+from ...ace_core.files import write_set_atomically
+from . import folders
+
+
+def name_of(prefix: str, hidden: Any) -> str:
+    """A file name of a node with its patterns filled, see `filled_name`.
+
+    Args:
+        hidden: the node's hidden inputs.
+    """
+    return filled_name(prefix, datetime.now(), hidden.prompt or {}, (hidden.extra_pnginfo or {}).get("workflow") or {})
 
 
 def new_output_files(prefix: str, *suffixes: str) -> list[tuple[Path, dict[str, str]]]:
@@ -22,13 +35,20 @@ def new_output_files(prefix: str, *suffixes: str) -> list[tuple[Path, dict[str, 
     Returns:
         Of each file the path, and how the host's results name it.
     """
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
+    folder, name, counter, subfolder, _ = folders.new_file_names(folder_paths.get_output_directory(), prefix)
     names = [f"{name}_{counter:05}_{suffix}" for suffix in suffixes]
     return [(Path(folder) / name, {"filename": name, "subfolder": subfolder, "type": "output"}) for name in names]
 
 
+def temporary_file(name: str) -> tuple[Path, dict[str, str]]:
+    """A file of this name in the folder that the host empties at its start, and how the host's results name it."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name, {"filename": name, "subfolder": "", "type": "temp"}
+
+
 def save_texts(prefix: str, texts: Mapping[str, str]) -> list[dict[str, str]]:
-    """Write texts to new files, each all of it or nothing; see `new_output_files`.
+    """Write texts to new files, all of them or none; see `new_output_files`.
 
     Args:
         texts: by the suffix of their file, with its dot.
@@ -37,8 +57,12 @@ def save_texts(prefix: str, texts: Mapping[str, str]) -> list[dict[str, str]]:
         The files as the host's results name them.
     """
     files = new_output_files(prefix, *texts)
-    for (path, _), text in zip(files, texts.values(), strict=True):
-        write_text_atomically(path, text)
+    write_set_atomically(
+        {
+            path: partial(Path.write_text, data=text, encoding="utf-8")
+            for (path, _), text in zip(files, texts.values(), strict=True)
+        }
+    )
     return [saved for _, saved in files]
 
 

@@ -25,9 +25,9 @@ from ...ace_core.lora.formats import (
 from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
 from ...ace_core.stages.load import inspect_lora
 from .. import compat
-from ..host import adapters, feedback, folders, networks
+from ..host import adapters, feedback, folders, networks, results
 from ..host.networks import NETWORKS
-from ..node import CATEGORY, shown
+from ..node import CATEGORY, fingerprint, shown
 from ..wires import AceModelWire
 from .choices import check_offered
 
@@ -97,8 +97,8 @@ class AceComposerLoadLora(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, lora: str, **_: object) -> list[tuple[object, ...]]:
-        return [tuple(entry) for entry in stamp(adapter_files(folders.model_path(FOLDER, lora)))]
+    def fingerprint_inputs(cls, lora: str, **_: object) -> str:
+        return fingerprint(stamp(adapter_files(folders.model_path(FOLDER, lora))))
 
     @classmethod
     def execute(
@@ -181,7 +181,7 @@ class AceComposerSaveLora(io.ComfyNode):
         check_choice("style", style, STYLES)
         check_choice("precision", precision, PRECISIONS)
         _check_models(model, base)
-        root, new_name = folders.new_model_name(FOLDER, name)
+        root, new_name = folders.new_model_name(FOLDER, results.name_of(name, cls.hidden))
         device = NETWORKS.device_of(model.dit)
         networks.make_room(device, WORKING_BYTES)
         extraction = extract_lora(_differences(model, base, device), rank)

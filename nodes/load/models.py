@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.checkpoints.inspection import inspect_model
+from ...ace_core.checkpoints.variants import VARIANTS, Variant
 from ...ace_core.checks import check_choice
 from ...ace_core.runtime import Precision
 from ...ace_core.stages.load import ModelSources, inspect_models, load_models
 from .. import compat
 from ..host.networks import NETWORKS
-from ..node import CATEGORY, shown
+from ..node import CATEGORY, fingerprint, shown
 from ..wires import AceModelWire, AceTextEncoderWire, AceVaeWire
 from . import choices
 
-VariantChoice: TypeAlias = Literal["auto", "turbo", "base", "sft"]
-VARIANT_CHOICES = get_args(VariantChoice)
+VARIANT_CHOICES = (choices.AUTO, *VARIANTS)
 
 
 class AceComposerLoadModels(io.ComfyNode):
@@ -32,20 +32,20 @@ class AceComposerLoadModels(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=choices.model_options(),
+                    options=choices.shown(choices.model_places()),
                     tooltip="The ACE-Step 1.5 model: a file in diffusion_models or checkpoints, or a folder in "
                     "ace_step with the official or the diffusers layout.",
                 ),
                 io.Combo.Input(
                     "text_encoder",
-                    options=choices.text_encoder_options(),
+                    options=[choices.AUTO, *choices.shown(choices.text_encoder_places())],
                     default=choices.AUTO,
                     tooltip="Qwen3-Embedding-0.6B. auto: the one that comes with the model, else "
                     f"{choices.TEXT_ENCODER_FILE}.",
                 ),
                 io.Combo.Input(
                     "vae",
-                    options=choices.vae_options(),
+                    options=[choices.AUTO, *choices.shown(choices.vae_places())],
                     default=choices.AUTO,
                     tooltip=f"The ACE-Step 1.5 VAE. auto: the one that comes with the model, else {choices.VAE_FILE}.",
                 ),
@@ -54,7 +54,8 @@ class AceComposerLoadModels(io.ComfyNode):
                     options=list(VARIANT_CHOICES),
                     default=choices.AUTO,
                     tooltip="What the model was trained as; sets the default steps, shift and guidance of Sample. "
-                    "auto reads it from the config or the file name; choose it for a renamed file.",
+                    "auto reads it from the config or the file name; choose it for a renamed file. sft-turbo: a "
+                    "merge of sft and turbo.",
                 ),
                 compat.advanced(
                     io.Combo.Input(
@@ -80,29 +81,35 @@ class AceComposerLoadModels(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, text_encoder: str, vae: str, **_: object) -> list[tuple[object, ...]]:
-        return [tuple(entry) for entry in chosen_sources(model, text_encoder, vae).stamps]
+    def validate_inputs(cls, model: str | None, text_encoder: str | None, vae: str | None) -> bool | str:
+        """Workflows of the first versions name the model folder too, which the lists do not show."""
+        refusals = (
+            choices.refusal("model", model, choices.model_places()),
+            None
+            if text_encoder == choices.AUTO
+            else choices.refusal("text_encoder", text_encoder, choices.text_encoder_places()),
+            None if vae == choices.AUTO else choices.refusal("vae", vae, choices.vae_places()),
+        )
+        return next(filter(None, refusals), True)
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str, text_encoder: str, vae: str, **_: object) -> str:
+        return fingerprint(chosen_sources(model, text_encoder, vae).stamps)
 
     @classmethod
     def execute(
-        cls, model: str, text_encoder: str, vae: str, variant: VariantChoice, precision: Precision
+        cls, model: str, text_encoder: str, vae: str, variant: Variant | Literal["auto"], precision: Precision
     ) -> io.NodeOutput:
         check_choice("variant", variant, VARIANT_CHOICES)
         check_choice("precision", precision, get_args(Precision))
-        _check_offered(model, text_encoder, vae)
         sources = chosen_sources(model, text_encoder, vae)
         loaded = load_models(NETWORKS, sources, variant=None if variant == "auto" else variant, precision=precision)
         dtype = str(loaded[0].dtype).removeprefix("torch.")
-        return shown(cls, f"{loaded[0]!r}, {dtype}", *loaded)
-
-
-def _check_offered(model: str, text_encoder: str, vae: str) -> None:
-    choices.check_offered("model", model, choices.model_options())
-    choices.check_offered("text_encoder", text_encoder, choices.text_encoder_options())
-    choices.check_offered("vae", vae, choices.vae_options())
+        note = sources.model.variant_note if variant == "auto" else None
+        return shown(cls, "\n".join(filter(None, (f"{loaded[0]!r}, {dtype}", note))), *loaded)
 
 
 def chosen_sources(model: str, text_encoder: str, vae: str) -> ModelSources:
     """Inspect the files that the choices lead to."""
-    files = inspect_model(choices.chosen_path(model))
+    files = inspect_model(choices.chosen_path("model", model, choices.model_places()))
     return inspect_models(files, choices.text_encoder_path(text_encoder, files), choices.vae_path(vae, files))

@@ -11,7 +11,7 @@ from ...ace_core.runtime import Precision
 from ...ace_core.stages.load import load_planner, planner_stamps
 from .. import compat
 from ..host.networks import NETWORKS
-from ..node import CATEGORY, shown
+from ..node import CATEGORY, fingerprint, shown
 from ..wires import AcePlannerWire
 from . import choices
 
@@ -30,7 +30,7 @@ class AceComposerLoadPlanner(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "planner",
-                    options=choices.planner_options(),
+                    options=choices.shown(choices.planner_places()),
                     tooltip="A 5 Hz language model (0.6B, 1.7B or 4B; larger ones plan better and are slower): a "
                     "file in text_encoders or checkpoints, or a folder acestep-5Hz-lm-* in ace_step. Not the "
                     "text encoder.",
@@ -63,15 +63,19 @@ class AceComposerLoadPlanner(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, planner: str, **_: object) -> list[tuple[object, ...]]:
-        return [tuple(entry) for entry in planner_stamps(choices.chosen_path(planner))]
+    def validate_inputs(cls, planner: str | None) -> bool | str:
+        """Workflows of the first versions name the model folder too, which the list does not show."""
+        return choices.refusal("planner", planner, choices.planner_places()) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, planner: str, **_: object) -> str:
+        return fingerprint(planner_stamps(choices.chosen_path("planner", planner, choices.planner_places())))
 
     @classmethod
     def execute(cls, planner: str, precision: Precision, weights: str = FULL) -> io.NodeOutput:
         check_choice("precision", precision, get_args(Precision))
         check_choice("weights", weights, (FULL, INT8))
-        choices.check_offered("planner", planner, choices.planner_options())
-        path = choices.chosen_path(planner)
+        path = choices.chosen_path("planner", planner, choices.planner_places())
         loaded = load_planner(NETWORKS, path, precision=precision, int8=weights == INT8)
         dtype = str(loaded.lm.dtype).removeprefix("torch.")
         return shown(cls, f"{loaded!r}, {dtype}, {weights} weights", loaded)

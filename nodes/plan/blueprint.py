@@ -9,7 +9,10 @@ from comfy_api.v0_0_2 import io
 from ...ace_core.song.blueprint import Blueprint
 from ...ace_core.song.fields import ASCII_KEYS, INSTRUMENTAL_LYRICS, TIME_SIGNATURES
 from ...ace_core.song.languages import LANGUAGES
+from ...ace_core.song.lyric_reader import lyrics_in_text
+from ...ace_core.song.texts import plain_lines
 from .. import compat
+from ..host import feedback
 from ..node import CATEGORY
 from ..wires import AceBlueprintWire
 
@@ -79,6 +82,7 @@ class AceComposerBlueprint(io.ComfyNode):
                 ),
             ],
             outputs=[AceBlueprintWire.Output("ace_blueprint", display_name="blueprint", tooltip="The song plan.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -107,6 +111,10 @@ class AceComposerBlueprint(io.ComfyNode):
     def execute(
         cls, lyrics: str, instrumental: bool, bpm: int, duration_seconds: float, **fields: Any
     ) -> io.NodeOutput:
-        words = INSTRUMENTAL_LYRICS if instrumental else lyrics
+        words, notes = (INSTRUMENTAL_LYRICS, ()) if instrumental else lyrics_in_text(lyrics)
+        if not notes and words != plain_lines(words if instrumental else lyrics).strip():
+            notes = ("times and what else is not sung are taken off the lyrics",)
+        if notes:
+            feedback.show_text(cls.hidden.unique_id, "\n".join(notes))
         blueprint = Blueprint(lyrics=words, bpm=bpm or None, duration_seconds=duration_seconds or None, **fields)
         return io.NodeOutput((blueprint,))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.json_files import checked_json
 from ...ace_core.song.blueprint import Blueprint, with_user_values
-from ...ace_core.song.blueprint_json import MAX_BLUEPRINT_CHARACTERS, blueprints_from_json, blueprints_to_json
+from ...ace_core.song.blueprint_json import MAX_BLUEPRINT_CHARACTERS, blueprints_to_json
+from ...ace_core.song.chatter import json_in
+from ...ace_core.song.official_params import in_our_names, is_official, plans_from_json
+from ...ace_core.song.text_encodings import decoded_text
 from .. import compat
 from ..host import feedback, folders, results
 from ..node import CATEGORY, filename_input, shown
@@ -31,7 +36,8 @@ class AceComposerEditBlueprint(io.ComfyNode):
                     dynamic_prompts=False,
                     placeholder='{"bpm": 96, "key": "Am"}',
                     tooltip='JSON with the fields to change in every song, e.g. {"bpm": 96, "key": "Am"}; null sets '
-                    "a field back to auto. A whole blueprint replaces the connected one. Empty: no change.",
+                    "a field back to auto. The official names (keyscale, timesignature, vocal_language, duration) work "
+                    "too. A whole blueprint replaces the connected one. Empty: no change.",
                 ),
             ],
             outputs=[
@@ -68,7 +74,9 @@ class AceComposerSaveBlueprint(io.ComfyNode):
 
     @classmethod
     def execute(cls, blueprint: AceBlueprint, filename_prefix: str) -> io.NodeOutput:
-        (saved,) = results.save_texts(filename_prefix, {".json": blueprints_to_json(blueprint)})
+        (saved,) = results.save_texts(
+            results.name_of(filename_prefix, cls.hidden), {".json": blueprints_to_json(blueprint)}
+        )
         place = "/".join(part for part in (saved["subfolder"], saved["filename"]) if part)
         feedback.show_text(cls.hidden.unique_id, f"output/{place}")
         return io.NodeOutput(ui={"files": [saved], "text": (place,)})
@@ -87,7 +95,8 @@ class AceComposerLoadBlueprint(io.ComfyNode):
                 io.Combo.Input(
                     "file",
                     options=folders.user_files((".json",)),
-                    tooltip="A JSON file in the input folder, or one that Save Blueprint wrote into the output folder.",
+                    tooltip="A JSON file in the input folder, or one that Save Blueprint wrote into the output folder. "
+                    "A song that the official application saved as JSON works too.",
                 )
             ],
             outputs=[
@@ -117,18 +126,30 @@ class AceComposerLoadBlueprint(io.ComfyNode):
         path = folders.input_path(file)
         if path.stat().st_size > 4 * MAX_BLUEPRINT_CHARACTERS:  # characters take up to 4 bytes
             raise ValueError(f"{file} has {path.stat().st_size} bytes; that is no blueprint")
-        blueprints = blueprints_from_json(path.read_text(encoding="utf-8"))
-        text = blueprints_to_json(blueprints)
-        return shown(cls, text, blueprints, text)
+        content = _text_of(path)
+        try:
+            plans, notes = plans_from_json(content)
+        except ValueError as error:
+            raise ValueError(f"{file} cannot be read: {error}") from error
+        text = blueprints_to_json(plans)
+        return shown(cls, "\n".join((*notes, text)), plans, text)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return decoded_text(path.read_bytes()).text
+    except ValueError as error:
+        raise ValueError(f"{path.name} {error}") from error
 
 
 def _changed(blueprint: AceBlueprint, changes: str) -> tuple[Blueprint, ...]:
+    changes = json_in(changes)
     try:
-        fields = json.loads(changes)
-    except (json.JSONDecodeError, RecursionError) as error:
+        fields = checked_json(changes)
+    except json.JSONDecodeError as error:
         raise ValueError(f'changes must be JSON such as {{"bpm": 96}}; {error}') from error
     if not isinstance(fields, dict):
         raise ValueError(f'changes must be a JSON object such as {{"bpm": 96}}, got {changes.strip()[:80]!r}')
-    if "format" in fields:
-        return blueprints_from_json(changes)
-    return tuple(with_user_values(song, **fields) for song in blueprint)
+    if "format" in fields or is_official(fields):
+        return plans_from_json(changes).plans
+    return tuple(with_user_values(song, **in_our_names(fields)) for song in blueprint)

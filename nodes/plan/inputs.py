@@ -127,10 +127,10 @@ def plan_outputs() -> list[Any]:
     ]
 
 
-def planned_output(node: type[io.ComfyNode], planned: PlannedSongs) -> io.NodeOutput:
-    """Outputs blueprint and text; the node itself shows a shorter text."""
+def planned_output(node: type[io.ComfyNode], planned: PlannedSongs, *notes: str) -> io.NodeOutput:
+    """Outputs blueprint and text, with further notes; the node itself shows a shorter text."""
     full, short = (
-        "\n\n".join([*(describe_plan(song, longest) for song in planned.blueprints), *planned.notes])
+        "\n\n".join([*(describe_plan(song, longest) for song in planned.blueprints), *planned.notes, *notes])
         for longest in (None, MAX_SHOWN_CHARACTERS)
     )
     output = shown(node, short, planned.blueprints, full)

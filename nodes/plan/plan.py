@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 from ...ace_core.loaded import AcePlanner
 from ...ace_core.planner.planning import CODES_GUIDANCE_SCALE, CODES_PARAMETERS
 from ...ace_core.stages.plan import plan_songs
-from .. import compat
+from .. import changes, compat
 from ..host.networks import NETWORKS
 from ..node import CATEGORY
 from ..wires import AceBlueprint, AceBlueprintWire, AcePlannerWire
@@ -52,7 +52,7 @@ class AceComposerPlan(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "rewrite_caption",
-                    default=True,
+                    default=False,
                     tooltip="Let the planner write a richer caption for the render. Yours stays in the blueprint.",
                 ),
                 compat.advanced(
@@ -128,4 +128,7 @@ class AceComposerPlan(io.ComfyNode):
     ) -> io.NodeOutput:
         parameters = chosen_parameters(CODES_PARAMETERS, options)
         seeds = seeds_for(blueprint, seed, batch_size)
-        return planned_output(cls, plan_songs(NETWORKS, planner, blueprint, seeds, parameters, **options))
+        planned = plan_songs(NETWORKS, planner, blueprint, seeds, parameters, **options)
+        return planned_output(
+            cls, planned, *changes.once(changes.PLAIN_CAPTION, applies=not options["rewrite_caption"])
+        )

@@ -8,7 +8,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.loaded import AcePlanner
-from ...ace_core.planner.writing import WRITE_PARAMETERS
+from ...ace_core.planner.writing import OFFERED_WRITE_PARAMETERS, WRITE_PARAMETERS
 from ...ace_core.stages.plan import rewrite_songs, write_songs
 from .. import compat
 from ..host.networks import NETWORKS
@@ -45,7 +45,7 @@ class AceComposerWriteSong(io.ComfyNode):
                     optional=True,
                     tooltip="Fields you already set, such as language or length; the song is written around them.",
                 ),
-                *sampling_inputs(WRITE_PARAMETERS),
+                *sampling_inputs(OFFERED_WRITE_PARAMETERS),
             ],
             outputs=plan_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -92,7 +92,7 @@ class AceComposerRewrite(io.ComfyNode):
                     default=True,
                     tooltip="Replace the lyrics with the planner's version. Off: only the caption is rewritten.",
                 ),
-                *sampling_inputs(WRITE_PARAMETERS),
+                *sampling_inputs(OFFERED_WRITE_PARAMETERS),
             ],
             outputs=plan_outputs(),
             hidden=[io.Hidden.unique_id],

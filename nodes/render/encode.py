@@ -59,6 +59,15 @@ class AceComposerEncode(io.ComfyNode):
                 AceTimbreWire.Input(
                     "timbre", optional=True, tooltip="From Reference Audio: the sound to follow. Works with every task."
                 ),
+                compat.advanced(
+                    io.String.Input(
+                        "instruction",
+                        default="",
+                        optional=True,
+                        tooltip="For experts: the instruction line of the prompt, in place of the task's own, which "
+                        "the model was trained on. Empty: the task's own.",
+                    )
+                ),
             ],
             outputs=[
                 AceConditioningWire.Output(
@@ -77,6 +86,7 @@ class AceComposerEncode(io.ComfyNode):
         codes_strength: float = 1.0,
         task: AceTask | None = None,
         timbre: AceTimbre | None = None,
+        instruction: str = "",
     ) -> io.NodeOutput:
         encoded = encode_songs(
             NETWORKS,
@@ -86,5 +96,6 @@ class AceComposerEncode(io.ComfyNode):
             tasks=task.songs if task else (),
             references=timbre.references if timbre else (),
             codes_strength=codes_strength,
+            instruction=instruction,
         )
         return shown(cls, "\n".join(encoded.notes), encoded.conditioning)

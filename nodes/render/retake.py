@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.song_files.replay import RENDER_SEED
 from ...ace_core.stages.encode import AceConditioning, AceVariation
 from .. import compat
 from ..node import CATEGORY
 from ..wires import AceConditioningWire
+from .latents import song_records
 
 
 class AceComposerRetake(io.ComfyNode):
@@ -38,6 +42,12 @@ class AceComposerRetake(io.ComfyNode):
                     step=0.01,
                     tooltip="0: the same song. 1: a new song from this seed alone.",
                 ),
+                io.Latent.Input(
+                    "latent",
+                    optional=True,
+                    tooltip="From Sample: vary this song. Its own seed is used, whatever the seed of Sample is; "
+                    "keep the other settings.",
+                ),
             ],
             outputs=[
                 AceConditioningWire.Output(
@@ -49,7 +59,22 @@ class AceComposerRetake(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, conditioning: AceConditioning, seed: int, strength: float) -> io.NodeOutput:
+    def execute(
+        cls, conditioning: AceConditioning, seed: int, strength: float, latent: dict[str, Any] | None = None
+    ) -> io.NodeOutput:
         if conditioning.variation is not None:
             raise ValueError("this conditioning is a retake already, and one retake replaces another: connect one only")
-        return io.NodeOutput(conditioning._replace(variation=AceVariation(seed, strength)))
+        varied = () if latent is None else _seeds(latent)
+        return io.NodeOutput(conditioning._replace(variation=AceVariation(seed, strength, varied)))
+
+
+def _seeds(latent: dict[str, Any]) -> tuple[int, ...]:
+    """The seed that each song of a LATENT was rendered with."""
+    seeds = [None if record is None else record.seeds.get(RENDER_SEED) for record in song_records(latent)]
+    found = tuple(seed for seed in seeds if seed is not None)
+    if len(found) < len(seeds):
+        raise ValueError(
+            "the latents do not say which seed they were rendered with: they come from a file, or another node changed "
+            "them. Disconnect them and set the seed of Sample"
+        )
+    return found

@@ -8,17 +8,22 @@ from comfy_api.v0_0_2 import io
 
 from ...ace_core.loaded import AceModel
 from ...ace_core.sampling.guidance import GUIDANCE
-from ...ace_core.sampling.options import SamplerOptions, resolve
+from ...ace_core.sampling.noise import NOISE_KINDS
+from ...ace_core.sampling.options import OFFERED, USUAL_SCALER, WAVELET_CORRECTIONS, SamplerOptions, resolve
 from ...ace_core.sampling.solvers import SOLVERS
+from ...ace_core.sampling.steadying import MAX_VELOCITY_CLAMP
+from ...ace_core.sampling.wavelet import MAX_SCALER, PLANNED_SCALERS, TEXT_SCALERS
 from ...ace_core.song.fields import MAX_BATCH_SIZE
 from ...ace_core.stages.encode import AceConditioning
-from ...ace_core.stages.render import new_take, render_songs, replayed_take
-from .. import compat
+from ...ace_core.stages.render import new_take, render_songs, replayed_take, take_notes
+from .. import changes, compat
 from ..host import feedback
 from ..host.networks import NETWORKS
 from ..node import CATEGORY, shown
 from ..wires import AceConditioningWire, AceModelWire, AceRecord, AceRecordWire
-from .latents import RECORDS, song_latents, to_latent
+from .latents import TASKS, rendered_latent, song_latents
+
+TASK_NOTE = "The latents carry their task, so Decode puts them into the recording. Save Latent would lose it."
 
 
 class AceComposerSample(io.ComfyNode):
@@ -51,7 +56,11 @@ class AceComposerSample(io.ComfyNode):
                     tooltip="How many versions of one song to render. With several blueprints: 1, or their number.",
                 ),
                 io.Int.Input(
-                    "steps", default=0, min=0, max=200, tooltip="Denoising steps. 0: 8 for turbo, 50 for base and sft."
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=200,
+                    tooltip="Denoising steps. 0: 8 for turbo, 50 for base and sft, 22 for merges of sft and turbo.",
                 ),
                 io.Float.Input(
                     "shift",
@@ -60,7 +69,7 @@ class AceComposerSample(io.ComfyNode):
                     max=10.0,
                     step=0.1,
                     tooltip="Above 1 spends more steps at high noise, where the form of the song is decided. 0: 3 "
-                    "for turbo, 1 for base and sft. A wrong shift is the most common cause of bad sound.",
+                    "for turbo, 1 for turbo-shift1, base and sft. A wrong shift is the most common cause of bad sound.",
                 ),
                 io.Float.Input(
                     "guidance",
@@ -69,7 +78,8 @@ class AceComposerSample(io.ComfyNode):
                     max=15.0,
                     step=0.1,
                     tooltip="Guidance scale: how strongly the song follows caption and lyrics. 1: off, twice as "
-                    "fast. 0: 7 for base and sft. Turbo models have guidance built in and take none.",
+                    "fast. 0: 7 for base and sft, 4 for merges of sft and turbo. Turbo models have guidance "
+                    "built in and take none.",
                 ),
                 io.Combo.Input(
                     "solver",
@@ -150,7 +160,8 @@ class AceComposerSample(io.ComfyNode):
                         "official_precision",
                         default=False,
                         optional=True,
-                        tooltip="Round time steps, latents and updates to bfloat16 as the official code does.",
+                        tooltip="Round time steps, latents and updates to bfloat16 as the official code does. The "
+                        "noise of a seed stays another: set noise to official for songs of the official program.",
                     )
                 ),
                 AceRecordWire.Input(
@@ -158,6 +169,71 @@ class AceComposerSample(io.ComfyNode):
                     optional=True,
                     tooltip="From Load Song: render that song again with its own seed and settings, and report "
                     "whether it is the same. The settings of this node are not used.",
+                ),
+                compat.added(
+                    io.Combo.Input(
+                        "wavelet_correction",
+                        options=list(WAVELET_CORRECTIONS),
+                        default=OFFERED.wavelet_correction,
+                        optional=True,
+                        tooltip="Corrects low and high frequencies of the latents after each step (DCW), as the "
+                        "official program does for turbo. auto: on for turbo, off for base, sft and merges. off: the "
+                        "sound of workflows from before version 1.1.",
+                    ),
+                    SamplerOptions.wavelet_correction,
+                ),
+                _scaler_input(
+                    "wavelet_low", "low frequencies, strongest at high noise", TEXT_SCALERS.low, PLANNED_SCALERS.low
+                ),
+                _scaler_input(
+                    "wavelet_high", "high frequencies, strongest at low noise", TEXT_SCALERS.high, PLANNED_SCALERS.high
+                ),
+                compat.advanced(
+                    compat.added(
+                        io.Boolean.Input(
+                            "snap_timesteps",
+                            default=OFFERED.snap_timesteps,
+                            optional=True,
+                            tooltip="For turbo: move custom_timesteps to the nearest of the 20 levels it was distilled "
+                            "at, as the official program does. The node shows them.",
+                        ),
+                        SamplerOptions.snap_timesteps,
+                    )
+                ),
+                compat.advanced(
+                    io.Combo.Input(
+                        "noise",
+                        options=list(NOISE_KINDS),
+                        default=OFFERED.noise,
+                        optional=True,
+                        tooltip="reproducible: a seed gives the same noise on every machine. official: drawn on the "
+                        "render device in the data type of the model, so that a seed of the official program "
+                        "gives its song; use official_precision too.",
+                    )
+                ),
+                compat.advanced(
+                    io.Float.Input(
+                        "velocity_clamp",
+                        default=OFFERED.velocity_clamp,
+                        min=0.0,
+                        max=MAX_VELOCITY_CLAMP,
+                        step=0.1,
+                        optional=True,
+                        tooltip="Largest norm of a predicted velocity, in norms of the latents. 0: no limit. Try 2 "
+                        "for songs that distort.",
+                    )
+                ),
+                compat.advanced(
+                    io.Float.Input(
+                        "velocity_smoothing",
+                        default=OFFERED.velocity_smoothing,
+                        min=0.0,
+                        max=0.95,
+                        step=0.01,
+                        optional=True,
+                        tooltip="Share of the previous step's velocity in each step (an exponential moving "
+                        "average). 0: none. Try 0.1 for unsteady songs.",
+                    )
                 ),
             ],
             outputs=[
@@ -186,12 +262,34 @@ class AceComposerSample(io.ComfyNode):
             else replayed_take(replay, conditioning, batch_size)
         )
         resolved = resolve(take.options, model.variant, has_start_latents=latent is not None)
-        summary = "\n".join((*take.notes, resolved.summary, *resolved.notes))
+        notes = (
+            *take_notes(take, resolved),
+            *changes.once(
+                changes.WAVELET, applies=take.options.wavelet_correction == "auto" and resolved.settings.corrected
+            ),
+            *changes.once(changes.SHIFT_1, applies=model.variant == "turbo-shift1" and take.options.shift == 0),
+        )
+        summary = "\n".join(notes)
         feedback.show_text(cls.hidden.unique_id, summary)
         start_latents = () if latent is None else song_latents(latent)
         rendered = render_songs(NETWORKS, model, take, resolved, start_latents=start_latents)
-        latent_out = to_latent(rendered.latents, rendered.samples, model.silence) | {RECORDS: rendered.records}
-        return shown(cls, "\n".join(filter(None, (rendered.comparison, summary))), latent_out)
+        latent_out = rendered_latent(rendered, model.silence)
+        task_note = TASK_NOTE if TASKS in latent_out else None
+        return shown(cls, "\n".join(filter(None, (rendered.comparison, summary, task_note))), latent_out)
+
+
+def _scaler_input(name: str, band: str, usual: float, planned: float) -> Any:
+    return compat.advanced(
+        io.Float.Input(
+            name,
+            default=USUAL_SCALER,
+            min=USUAL_SCALER,
+            max=MAX_SCALER,
+            step=0.005,
+            optional=True,
+            tooltip=f"Wavelet correction of {band}. -1: {usual:g}, or {planned:g} with a plan's audio codes. 0: none.",
+        )
+    )
 
 
 def _seed_list(text: str) -> list[int]:

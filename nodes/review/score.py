@@ -9,6 +9,7 @@ from comfy_api.v0_0_2 import io, ui
 
 from ...ace_core.analysis.score_chart import score_chart
 from ...ace_core.checks import check_choice, spread
+from ...ace_core.listening.lyric_attention import has_lyric_heads
 from ...ace_core.listening.song_scores import (
     ALIGNMENT,
     DEFAULT_WEIGHTS,
@@ -29,7 +30,9 @@ from .. import compat
 from ..host import feedback
 from ..host.networks import NETWORKS
 from ..node import CATEGORY, shown
+from ..render.decoded import decoded_songs
 from ..render.latents import picked_latent
+from ..takes import heard_files, takes
 from ..wires import (
     AceBlueprint,
     AceBlueprintWire,
@@ -130,7 +133,7 @@ class AceComposerScore(io.ComfyNode):
         part_weights = {name: weights[f"weight_{name}"] for name in PARTS}
         judged = zip(heard, alignments, planned[0] if planned else none, strict=True)
         scores = tuple(song_scores(*item, part_weights) for item in judged)
-        summary = "\n".join((score_table(scores), *_details(scores), *_absent(scores, planner)))
+        summary = "\n".join((score_table(scores), *_details(scores), *_absent(scores, planner, model)))
         return shown(cls, summary, AceScores(scores), scores_json(scores))
 
 
@@ -206,7 +209,18 @@ class AceComposerBestOfN(io.ComfyNode):
             chart,
             table,
             **ui.PreviewImage(chart, cls=cls).as_dict(),
+            **_heard(audio, latent, songs, best),
         )
+
+
+def _heard(
+    audio: Mapping[str, Any] | None, latent: dict[str, Any] | None, songs: Sequence[SongScores], best: Sequence[int]
+) -> dict[str, Any]:
+    """The songs for the player of takes, if there is sound of them."""
+    if audio is None:
+        return {}
+    sounds, records, _ = decoded_songs(audio, latent)
+    return takes(sounds, heard_files(sounds), records=records, scores=songs, picked=best)
 
 
 def _details(songs: Sequence[SongScores]) -> list[str]:
@@ -217,12 +231,14 @@ def _details(songs: Sequence[SongScores]) -> list[str]:
     ]
 
 
-def _absent(songs: Sequence[SongScores], planner: AcePlanner | None) -> list[str]:
+def _absent(songs: Sequence[SongScores], planner: AcePlanner | None, model: AceModel) -> list[str]:
     """Why a part is missing from all songs."""
     remarks = []
     if planner is None:
         remarks.append("no planner is connected: caption, lyrics and metadata are not scored")
-    if all(ALIGNMENT not in song.parts for song in songs):
+    if not has_lyric_heads(model.dit.network.config):
+        remarks.append(f"{model.name} does not say which of its heads follow the lyrics: there is no alignment")
+    elif all(ALIGNMENT not in song.parts for song in songs):
         remarks.append("the lyrics have no words to sing: there is no alignment")
     return remarks
 

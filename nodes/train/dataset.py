@@ -29,7 +29,7 @@ from ...ace_core.stages.prepare import describer, sample_encoders
 from .. import compat
 from ..host import feedback, folders
 from ..host.networks import NETWORKS
-from ..node import CATEGORY, shown
+from ..node import CATEGORY, fingerprint, shown
 from ..plan.inputs import sampling_inputs, seed_input
 from ..wires import (
     AceDataset,
@@ -60,8 +60,8 @@ class AceComposerDataset(io.ComfyNode):
                 io.Combo.Input(
                     "folder",
                     options=folders.dataset_folders(),
-                    tooltip="A folder with songs (wav, mp3, flac, ogg, opus, m4a) in the input folder or a dataset "
-                    "root; subfolders are included.",
+                    tooltip="A folder with songs (any recording or video) in the input folder or a dataset root; "
+                    "subfolders are included.",
                 ),
                 io.String.Input(
                     "name",
@@ -125,9 +125,9 @@ class AceComposerDataset(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str, labels: str = NONE, **_: object) -> list[str]:
+    def fingerprint_inputs(cls, folder: str, labels: str = NONE, **_: object) -> str:
         files = [] if labels == NONE else stamp([folders.input_path(labels)])
-        return [folder_stamp(folders.dataset_folder(folder)[1]), *map(str, files)]
+        return fingerprint([folder_stamp(folders.dataset_folder(folder)[1]), *files])
 
     @classmethod
     def execute(
@@ -147,7 +147,7 @@ class AceComposerDataset(io.ComfyNode):
         if not scan.clips:
             raise ValueError(
                 f"there is no song to learn from in {folder}: "
-                f"{'; '.join(map(str, scan.skipped[:5])) or 'it holds no wav, mp3, flac, ogg, opus or m4a'}"
+                f"{'; '.join(map(str, scan.skipped[:5])) or 'it holds no recording and no video'}"
             )
         dataset = Dataset(
             name.strip() or path.name, scan.clips, activation_tag, tag_position, genre_ratio, all_instrumental

@@ -12,6 +12,7 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...ace_core.analysis.loss_chart import loss_picture
+from ...ace_core.audio.finishing import Finish
 from ...ace_core.audio.waveform import SAMPLE_RATE
 from ...ace_core.checks import check_choice
 from ...ace_core.files import write_atomically
@@ -22,14 +23,14 @@ from ...ace_core.lora.saving import AdapterStyle, base_model_name
 from ...ace_core.models.dit import DiT
 from ...ace_core.render.runs import render_latents
 from ...ace_core.runtime import Runtime
-from ...ace_core.sampling.options import SamplerOptions, resolve
+from ...ace_core.sampling.options import OFFERED, resolve
 from ...ace_core.song_files.encoding import ENCODINGS, Sound, encode
 from ...ace_core.stages.decode import decode_songs, finish_songs
 from ...ace_core.stages.encode import AceConditioning
 from ...ace_core.training.adapted_copy import TrainedKind, attach_weights, detach_weights
 from ...ace_core.training.hyperparameters import MAX_RANK, MAX_TRAINING_STEPS, PRESETS
 from ...ace_core.training.messages import StepMessages
-from ...ace_core.training.results import check_style, save_trained
+from ...ace_core.training.results import check_style, goes_on, save_trained_once
 from ...ace_core.training.trainer import StepReport, Trained, train
 from ...ace_core.training.training_options import AUTO, TrainingOptions, TrainingPlan, plan_training
 from .. import compat
@@ -152,16 +153,17 @@ class AceComposerTrainLora(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("adapter", adapter, ADAPTERS)
         check_choice("style", style, STYLES)
+        kept_name = results.name_of(name.replace("%", "_"), cls.hidden)  # the same on the day that training goes on
+        name = results.name_of(name, cls.hidden)
         folders.new_model_name(FOLDER, name)  # refuses a name that leads elsewhere, before anything is done
         samples = _samples(model, conditioning, vae, sample_every, options["seed"], name)
         plan = _plan(model, data, TrainingOptions(adapter=ADAPTERS[adapter], **options))
         check_style(plan.task, STYLES[style])
-        state_file = plan.task.state_file(folders.output_path(f"{STATE_FOLDER}/{name}"), model.name, model.dtype)
-        begun = "going on" if state_file.exists() else "starting"
+        state_file = plan.task.state_file(folders.output_path(f"{STATE_FOLDER}/{kept_name}"), model.name, model.dtype)
+        begun = "going on" if goes_on(state_file) else "starting"
         feedback.show_text(cls.hidden.unique_id, "\n".join((*plan.notes, begun)))
         trained = _trained(model, plan, state_file, save_every, samples, sample_every, cls.hidden.unique_id)
-        file, lora = _saved(trained, plan, name, STYLES[style], model.dtype)
-        state_file.unlink()
+        file, lora = _saved(trained, plan, name, STYLES[style], model.dtype, state_file)
         summary = "\n".join(
             (f"{FOLDER}/{lora}", f"{len(trained.losses)} steps, loss {trained.last_loss:.4f}", *plan.notes)
         )
@@ -189,14 +191,14 @@ class _Samples:
     def render(self, step: int, tree: DiT, plan: TrainingPlan) -> None:
         """Render with the copy as it is; it gets its weights again, because the host may move them for the VAE."""
         device = NETWORKS.device_of(self._model.dit)
-        settings = resolve(SamplerOptions(), self._model.variant).settings
+        settings = resolve(OFFERED, self._model.variant).settings
         runtime = Runtime(device, self._model.dtype, networks.attention(device))
         with torch.inference_mode():
             latents = render_latents(tree, [self._song], settings, [self._seed], runtime, on_progress=_check_only)
             detach_weights(tree)
             samples = [self._song.samples]
             decoded = decode_songs(NETWORKS, self._vae, latents, samples, on_progress=_check_only)
-            self.last = finish_songs(decoded, samples, normalize=False)[0]
+            self.last = finish_songs(decoded, samples, Finish(normalize=False))[0][0]
         ((path, item),) = results.new_output_files(f"{self._prefix}_step{step:06}", ".flac")
         content, _ = encode(Sound(self.last, SAMPLE_RATE), ENCODINGS[SAMPLE_ENCODING], {"comment": f"step {step}"})
         write_atomically(path, lambda unfinished: unfinished.write_bytes(content))
@@ -239,11 +241,13 @@ def _trained(
 
 
 def _saved(
-    trained: Trained, plan: TrainingPlan, name: str, style: AdapterStyle, dtype: torch.dtype
+    trained: Trained, plan: TrainingPlan, name: str, style: AdapterStyle, dtype: torch.dtype, state_file: Path
 ) -> tuple[Path, str]:
     """Write the adapter; its file or folder, and its name in Load LoRA."""
-    root, new_name = folders.new_model_name(FOLDER, name)
-    file = save_trained(root / new_name, trained, plan.task, style, dtype)
+    root, _ = folders.new_model_name(FOLDER, name)
+    file = save_trained_once(
+        root, lambda: folders.new_model_name(FOLDER, name)[1], state_file, trained, plan.task, style, dtype
+    )
     place = file.parent if style == "peft" else file
     return place, place.relative_to(root).as_posix()
 

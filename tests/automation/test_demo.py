@@ -45,7 +45,7 @@ class Offering:
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [
-        (("flux.safetensors", "ace_step/acestep-v15-base", "ace_step/acestep-v15-turbo"), "ace_step/acestep-v15-turbo"),
+        (("flux.safetensors", "acestep-v15-base", "acestep-v15-turbo"), "acestep-v15-turbo"),
         (("flux.safetensors", "acestep_base.safetensors"), "acestep_base.safetensors"),
         (("flux.safetensors",), None),
     ],
@@ -58,3 +58,4 @@ def test_the_demo_takes_the_model_that_is_there(offered: tuple[str, ...], chosen
     assert loader["inputs"]["model"] == original
     demo.choose_model(Offering(*offered), prompt)
     assert loader["inputs"]["model"] == (chosen or original)
+    assert (loader["inputs"]["text_encoder"] == loader["inputs"]["vae"] == "auto") == (chosen is not None)

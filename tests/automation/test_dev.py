@@ -39,18 +39,27 @@ def test_a_plain_test_runs_every_step_and_reports_the_failed_one(
     assert report == [
         ["FAILED", "lint"],
         ["passed", "types"],
+        ["passed", "page"],
         ["passed", "unit"],
         ["passed", "slow"],
         ["passed", "host"],
         ["passed", "browser"],
     ]
+    page = [("automation/page_tools.py", tool) for tool in ("lint", "types", "test")]
+    assert [command for command in commands if command[0] == page[0][0]] == page
     modules = ["ruff", "ruff", "mypy", "mypy", "automation/node_types.py", "pytest", "pytest", "pytest", "pytest"]
-    assert [command[-1] if len(command) == 1 else command[1] for command in commands] == modules
+    others = [command for command in commands if command not in page]
+    assert [command[-1] if len(command) == 1 else command[1] for command in others] == modules
 
 
 def test_pytest_gets_what_follows_the_dashes(commands: list[tuple[str, ...]]) -> None:
     assert dev.main(["test", "types", "gpu", "--", "-k", "dit", "-x"]) == 0
-    types = [("-m", "mypy"), ("-m", "mypy", "benchmarks"), ("automation/node_types.py",)]
+    types = [
+        ("-m", "mypy"),
+        ("-m", "mypy", "benchmarks"),
+        ("automation/node_types.py",),
+        ("automation/page_tools.py", "types"),
+    ]
     assert commands == [*types, ("-m", "pytest", "-m", "gpu", "-k", "dit", "-x")]
 
 

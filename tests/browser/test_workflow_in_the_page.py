@@ -13,11 +13,13 @@ from comfyui_client import ComfyUIClient
 from frontend import Export, export_workflow, load_workflow, open_frontend, run_graph, set_widgets
 from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from playwright.sync_api import Browser, Page, expect
+from save_workflows import plain_name
 from song_runs import SHORT_SECONDS, clear_cache
 
 WORKFLOWS = PACK_ROOT / "workflows"
 WORKFLOW = json.loads((WORKFLOWS / "text_to_music.json").read_text(encoding="utf-8"))
 API_WORKFLOW = json.loads((WORKFLOWS / "api" / "text_to_music.json").read_text(encoding="utf-8"))
+FIRST_VERSION = PACK_ROOT / "tests" / "data" / "text_to_music_1_0.json"
 OTHER_WORKFLOWS = sorted(path.stem for path in WORKFLOWS.glob("*.json") if path.stem != "text_to_music")
 VIRTUAL_NODES = {"MarkdownNote"}
 SHOWN_TEXTS = (
@@ -148,12 +150,30 @@ def any_page(request: pytest.FixtureRequest, browser: Browser, host: HostProcess
     opened.context.close()
 
 
+WIDGETS = """(type) => {
+    const node = app.graph.nodes.find((each) => each.type === type) ?? LiteGraph.createNode(type);
+    return Object.fromEntries(node.widgets.map((widget) => [widget.name, widget.value]));
+}"""
+
+
+def test_a_graph_of_the_first_version_keeps_its_sound_and_finds_its_files(any_page: Page) -> None:
+    saved = json.loads(FIRST_VERSION.read_text(encoding="utf-8"))
+    load_workflow(any_page, saved)
+    sample = any_page.evaluate(WIDGETS, "AceComposerSample")
+    assert (sample["wavelet_correction"], sample["snap_timesteps"], sample["seed"]) == ("off", False, 42)
+    assert any_page.evaluate(WIDGETS, "AceComposerLoadModels")["model"] == "acestep_v1.5_turbo.safetensors"
+    load_workflow(any_page, {**saved, "nodes": [], "links": []})
+    fresh = any_page.evaluate(WIDGETS, "AceComposerSample")
+    assert (fresh["wavelet_correction"], fresh["snap_timesteps"]) == ("auto", True)
+
+
 @pytest.mark.parametrize("name", OTHER_WORKFLOWS)
 def test_the_other_workflows_are_what_the_page_saves(any_page: Page, name: str) -> None:
     workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
     load_workflow(any_page, workflow)
     exported = export_workflow(any_page)
-    assert exported.prompt == json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    api = WORKFLOWS / "api" / f"{plain_name(name)}.json"
+    assert exported.prompt == json.loads(api.read_text(encoding="utf-8"))
     assert [saved_node(node) for node in exported.workflow["nodes"]] == [saved_node(n) for n in workflow["nodes"]]
     assert exported.workflow["links"] == workflow["links"]
     assert_tidy(any_page, workflow)

@@ -9,6 +9,7 @@ import pytest
 from comfyui_client import ComfyUIClient
 from safetensors.numpy import save_file
 from song_runs import (
+    STEP_OF_16_BITS,
     Prompt,
     latent_prompt,
     latents_of,
@@ -24,7 +25,6 @@ from song_runs import (
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.blueprint_json import blueprints_to_json
 
-STEP_OF_16_BITS = 1 / 32768
 AMPLIFIED_DECIBELS = 60  # the host saves 16 bits; this brings differences of 3e-8 above them
 FRAMES = 250  # of the shortest song
 
@@ -235,7 +235,7 @@ def test_the_hosts_audio_nodes_follow_ours(client: ComfyUIClient) -> None:
     )
     run = succeed(client, prompt)
     (whole,), (part,), (compressed,) = (sounds(client, run, node) for node in ("save", "trimmed", "mp3"))
-    assert np.array_equal(part.waveform, whole.waveform[:, 48000 : 48000 + 120000])
+    assert np.abs(part.waveform - whole.waveform[:, 48000 : 48000 + 120000]).max() <= STEP_OF_16_BITS
     assert compressed.codec.startswith("mp3") and abs(compressed.waveform.shape[1] - whole.waveform.shape[1]) < 4800
 
 

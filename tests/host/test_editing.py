@@ -14,7 +14,7 @@ from host_process import PACK_ROOT
 from music import Music, band, write_wav
 from numpy.typing import NDArray
 from PIL import Image
-from song_runs import Prompt, cancel, observe, song_prompt, sounds, succeed, text_of, with_nodes
+from song_runs import STEP_OF_16_BITS, Prompt, cancel, observe, song_prompt, sounds, succeed, text_of, with_nodes
 
 BASE = "diffusion_models/acestep_v1.5_base.safetensors"
 RATE = 48_000
@@ -160,7 +160,7 @@ def test_three_stems_are_three_files_and_one_can_be_picked_and_mixed(client: Com
         assert stem.waveform.shape == (2, round(SECONDS * RATE))
     assert np.abs(vocals.waveform - drums.waveform).max() > 1e-3
     (picked,), (mixed,) = sounds(client, run, "save_bass"), sounds(client, run, "save_mix")
-    assert np.array_equal(picked.waveform, bass.waveform)
+    assert np.abs(picked.waveform - bass.waveform).max() <= STEP_OF_16_BITS
     together = 10 * drums.waveform + bass.waveform
     assert np.abs(mixed.waveform - together / np.abs(together).max()).max() < 1e-3
     assert text_of(run, "mix").startswith("item 1: lowered by ")
@@ -178,7 +178,7 @@ def test_tracks_need_another_model_than_turbo(client: ComfyUIClient, recording: 
     (sound,) = sounds(client, succeed(client, edit(node, recording, model=BASE)))
     assert sound.waveform.shape == (2, round(SECONDS * RATE))
     text = failure(client, edit(node, recording))
-    assert text.startswith("Encode") and "needs a base or sft checkpoint" in text and "is turbo" in text
+    assert text.startswith("Encode") and "needs a base checkpoint" in text and "is turbo" in text
 
 
 def test_a_band_is_built_layer_by_layer(client: ComfyUIClient, recording: str) -> None:

@@ -92,7 +92,7 @@ def test_stems_and_tasks_with_tracks_differ(report: Report) -> None:
 def test_tasks_with_tracks_need_another_model_than_turbo(report: Report, node: str) -> None:
     task = {"AceComposerExtract": "extract", "AceComposerLego": "lego"}.get(node, "complete")
     sentence = case(report, "tracks")["turbo"][node]
-    assert sentence.startswith(f"{task} needs a base or sft checkpoint and acestep_v1.5_turbo.safetensors is turbo")
+    assert sentence.startswith(f"{task} needs a base checkpoint and acestep_v1.5_turbo.safetensors is turbo")
 
 
 def test_a_stem_is_picked_by_its_track_and_recording(report: Report) -> None:
@@ -182,12 +182,9 @@ def test_a_mix_is_the_sum_of_its_stems_and_never_clips(report: Report) -> None:
         ("nothing to add", "there is nothing to add"),
         ("too much to add", "600 s are too much for one extension"),
         ("codes and a task", "the blueprint has 60 audio codes and the task cover takes its source from audio"),
-        (
-            "no audio tokenizer",
-            "audio codes are needed, and acestep_v1.5_turbo.safetensors was converted",
-        ),
-        ("another task", "song 1 of 1 lasts 8 s and the task's window 6 s"),
-        ("another number", "the latents hold 3 songs and the task 2"),
+        ("no audio tokenizer", "audio codes are needed, and acestep_v1.5_turbo.safetensors has no audio tokenizer"),
+        ("another task", "WARNING: the connected task is not used: song 1 of 1 lasts 8 s and the task's window 6 s"),
+        ("another number", "WARNING: the connected task is not used: the latents hold 3 songs and the task 2"),
     ],
 )
 def test_what_cannot_be_done_gets_a_sentence(report: Report, what: str, sentence: str) -> None:

@@ -22,7 +22,6 @@ SECONDS = 10.3  # ends within a latent frame
 SAMPLES = int(SECONDS * RATE)
 LONGEST_FADE = round(0.05 * RATE)
 STEPS = 4
-STEP_OF_16_BITS = 1 / 32768
 STEMS = ("vocals", "drums", "bass", "guitar")
 WORKFLOWS = (
     "build_a_band",
@@ -97,6 +96,59 @@ def test_repaint_changes_the_region_alone(client: ComfyUIClient, uploaded: Mappi
     assert np.array_equal(new[:, : start - LONGEST_FADE], old[:, : start - LONGEST_FADE])
     assert np.array_equal(new[:, end + LONGEST_FADE :], old[:, end + LONGEST_FADE :])
     assert np.abs(new - old)[:, start:end].std() > 0.01
+
+
+def test_decode_knows_the_task_without_its_wire(client: ComfyUIClient, uploaded: Mapping[str, str]) -> None:
+    region = {"repaint": {"start": 4.0, "end": 6.0}}
+    wired = edited("repaint", uploaded["band"], **region)
+    alone = edited("repaint", uploaded["band"], **region)
+    del alone["decode"]["inputs"]["task"]
+    raw = edited("repaint", uploaded["band"], **region, decode={"splice": False})
+    runs = [succeed(client, prompt) for prompt in (wired, alone, raw)]
+    with_wire, without_wire, whole = (sounds(client, run)[0].waveform for run in runs)
+    assert np.array_equal(with_wire, without_wire)
+    assert "repaint, as the latents say: the rest is the recording" in text_of(runs[1], "decode")
+    assert "The latents carry their task" in text_of(runs[0], "sample")
+    assert np.abs(whole - with_wire)[:, : 3 * RATE].max() > 0.001 and "splice is off" in text_of(runs[2], "decode")
+
+
+def test_a_song_just_made_is_repainted_from_its_latents(client: ComfyUIClient, uploaded: Mapping[str, str]) -> None:
+    prompt = edited("repaint", uploaded["band"], repaint={"start": 4.0, "end": 6.5})
+    made = {name: dict(prompt["sample"]["inputs"]) for name in ("first",)}
+    plan = {**prompt["encode"]["inputs"]}
+    plan.pop("task")
+    prompt = with_nodes(
+        prompt,
+        plain=("AceComposerEncode", plan),
+        first=("AceComposerSample", {**made["first"], "conditioning": ["plain", 0]}),
+        song=(
+            "AceComposerDecode",
+            {"vae": prompt["decode"]["inputs"]["vae"], "latent": ["first", 0], "normalize": False},
+        ),
+    )
+    prompt["blueprint"]["inputs"]["duration_seconds"] = 10.0
+    prompt["repaint"]["inputs"] |= {"audio": ["song", 0], "latent": ["first", 0]}
+    run = succeed(client, prompt)
+    assert "repaint of 10 s, new: 4-6.5 s" in text_of(run, "repaint")
+    ((from_latents, _, _),) = sounds(client, run)
+    del prompt["repaint"]["inputs"]["latent"]
+    ((encoded, _, _),) = sounds(client, succeed(client, prompt))
+    region = slice(4 * RATE, round(6.5 * RATE))
+    assert from_latents.shape == encoded.shape == shape(10.0)
+    assert np.array_equal(from_latents[:, : 3 * RATE], encoded[:, : 3 * RATE])
+    assert np.abs(from_latents - encoded)[:, region].max() > 1e-4
+
+
+def test_a_retake_of_latents_has_their_seed(client: ComfyUIClient, uploaded: Mapping[str, str]) -> None:
+    prompt = edited("cover", uploaded["band"])
+    wires = {"conditioning": ["encode", 0], "seed": 3, "strength": 0.0, "latent": ["sample", 0]}
+    again = {**prompt["sample"]["inputs"], "conditioning": ["retake", 0], "seed": 999}
+    prompt = with_nodes(prompt, retake=("AceComposerRetake", wires), again=("AceComposerSample", again))
+    before = succeed(client, prompt)
+    prompt["decode"]["inputs"]["latent"] = ["again", 0]
+    after = succeed(client, prompt)
+    assert "retake of seed 5 with seed 3, strength 0" in text_of(after, "again")
+    assert np.array_equal(sounds(client, before)[0].waveform, sounds(client, after)[0].waveform)
 
 
 def test_repaint_counts_bars_by_the_blueprint(client: ComfyUIClient, uploaded: Mapping[str, str]) -> None:
@@ -196,7 +248,7 @@ def test_a_workflow_refuses_silence(client: ComfyUIClient, uploaded: Mapping[str
         ("complete", {"complete": {"drums": False, "bass": False, "keyboard": False}}, "every track is switched off"),
         ("vocal_to_backing", {"backing": {"more_tracks": "bagpipes"}}, "got 'bagpipes'"),
         ("vocal_to_backing", {"mix": {"mute_1": True}}, "are muted"),
-        ("vocal_to_backing", {"load": {"variant": "turbo"}}, "complete needs a base or sft checkpoint"),
+        ("vocal_to_backing", {"load": {"variant": "turbo"}}, "complete needs a base checkpoint"),
     ],
 )
 def test_what_a_workflow_cannot_do_is_said(

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 from comfyui_client import ComfyUIClient, PromptRejected
-from host_process import HostProcess
+from host_process import PACK_ROOT, HostProcess
 from safetensors.torch import load_file, save_file
 from song_runs import Prompt, clear_cache, latent_prompt, latents_of, observe, song_prompt, succeed, text_of
 
 TURBO = "diffusion_models/acestep_v1.5_turbo.safetensors"
 TEXT_ENCODER = "text_encoders/qwen_0.6b_ace15.safetensors"
 VAE = "vae/ace_1.5_vae.safetensors"
+WITHOUT_MODELS = "ACE-Step 00 Try it without models"
 WRONG = "diffusion_models/wrong_turbo.safetensors"
 
 
@@ -29,6 +30,11 @@ def the_host_goes_on(host: HostProcess) -> Iterator[None]:
         yield
         clear_cache(client)
         assert np.array_equal(latents_of(client, succeed(client, prompt)), before)
+
+
+def bare(place: str) -> str:
+    """How a loader shows a file."""
+    return place.partition("/")[2]
 
 
 def rejection(client: ComfyUIClient, prompt: Prompt) -> str:
@@ -70,13 +76,22 @@ def refusal(client: ComfyUIClient, prompt: Prompt) -> str:
 )
 def test_a_model_that_is_not_offered(client: ComfyUIClient, name: str) -> None:
     text = refusal(client, song_prompt(load={"model": name}))
-    assert "Load Models" in text and f"model: '{name}' not in [" in text and f"'{TURBO}'" in text
+    assert "Load Models" in text and f"model: '{name}' not in [" in text and f"'{bare(TURBO)}'" in text
+
+
+def test_the_template_that_needs_no_models_is_named(client: ComfyUIClient) -> None:
+    assert (PACK_ROOT / "workflows" / f"{WITHOUT_MODELS}.json").is_file()
+    assert WITHOUT_MODELS in refusal(client, song_prompt(load={"model": "gone.safetensors"}))
+    planner = {"class_type": "AceComposerLoadPlanner", "inputs": {"planner": "gone", "precision": "auto"}}
+    prompt = song_prompt() | {"planner": planner}
+    prompt["plan"] = {"class_type": "PreviewAny", "inputs": {"source": ["planner", 0]}}
+    assert WITHOUT_MODELS in refusal(client, prompt)
 
 
 @pytest.mark.parametrize("widget, offered", [("text_encoder", TEXT_ENCODER), ("vae", VAE)])
 def test_another_file_that_is_not_offered(client: ComfyUIClient, widget: str, offered: str) -> None:
     text = refusal(client, song_prompt(load={widget: "../../x"}))
-    assert "Load Models" in text and f"{widget}: '../../x' not in [" in text and f"'{offered}'" in text
+    assert "Load Models" in text and f"{widget}: '../../x' not in [" in text and f"'{bare(offered)}'" in text
 
 
 @pytest.mark.parametrize("load", [{"variant": "magic"}, {"precision": "float16"}], ids=["variant", "precision"])
@@ -209,7 +224,7 @@ def test_guidance_on_turbo_is_refused_with_a_note(client: ComfyUIClient) -> None
 
 def test_a_save_prefix_cannot_leave_the_output_folder(client: ComfyUIClient, host: HostProcess) -> None:
     text = failure(client, song_prompt(sample={"steps": 1}, save={"filename_prefix": "../../escaped"}))
-    assert "Save Audio" in text and "outside the output folder" in text
+    assert "Save Song" in text and "leads out of" in text
     assert not list(host.base_directory.parent.glob("escaped*"))
 
 
@@ -234,6 +249,12 @@ def test_a_truncated_download(client: ComfyUIClient, wrong_file: Path, models_di
     whole = (models_directory / TURBO).read_bytes()
     wrong_file.write_bytes(whole[: len(whole) // 2])
     assert "is cut off" in wrong_file_failure(client)
+
+
+def test_the_head_of_an_error_names_no_module(client: ComfyUIClient, wrong_file: Path, models_directory: Path) -> None:
+    """The page shows three lines of it: what kind of error, then its sentence."""
+    wrong_file.write_bytes((models_directory / TURBO).read_bytes()[:2000])
+    assert ": CheckpointError: /" in failure(client, song_prompt(load={"model": WRONG}))
 
 
 def test_a_lora(client: ComfyUIClient, wrong_file: Path) -> None:
@@ -294,8 +315,9 @@ def test_auto_without_the_published_files_says_where_they_belong(client: ComfyUI
     clear_cache(client)
     path.rename(hidden)
     try:
-        text = failure(client, latent_prompt(song_prompt()))
+        text = failure(client, latent_prompt(song_prompt(load={"text_encoder": "auto"})))
     finally:
         hidden.rename(path)
     assert "no text encoder belongs to acestep_v1.5_turbo.safetensors" in text
     assert "qwen_0.6b_ace15.safetensors" in text and "Choose one in the node" in text
+    assert WITHOUT_MODELS in text

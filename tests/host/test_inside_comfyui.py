@@ -118,3 +118,11 @@ def test_songs_of_different_lengths_in_one_batch_equal_each_alone(report: Report
 def test_a_tokenizer_put_beside_a_planner_is_loaded(report: Report) -> None:
     planner = case(report, "tokenizer_beside_a_planner")
     assert planner == {"unchanged": [True, True], "beside": [False, False], "removed": [True, True]}
+
+
+def test_a_changed_sound_is_said_once(report: Report) -> None:
+    said = case(report, "changes_said")
+    (note,) = said["note"]
+    assert "wavelet_correction off" in note
+    assert note in said["first"]
+    assert note not in said["off"] and note not in said["second"]

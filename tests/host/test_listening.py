@@ -31,7 +31,7 @@ from song_runs import (
 from ace_core.song_files.files import read_record
 
 SONGS = 3
-SEED = 5
+SEED = 11
 LYRICS = "[Verse]\nHello my friend\nGoodbye my foe\n\n[Chorus]\nWe sing"
 PLAN = {"caption": "pop", "lyrics": LYRICS, "bpm": 120, "key": "A minor", "language": "en"}
 WEIGHTS = {"weight_caption": 0.5, "weight_lyrics": 0.3, "weight_metadata": 0.2, "weight_alignment": 1.0}
@@ -220,7 +220,7 @@ def test_the_workflow_times_a_recording(client: ComfyUIClient, tmp_path: Path) -
 def test_the_best_of_eight_is_saved_with_its_scores_and_times(client: ComfyUIClient, host: HostProcess) -> None:
     short = {"lyrics": "[Verse]\nHold on", "duration_seconds": 10.0}
     run = succeed(client, published_prompt("best_of_8", blueprint=short, plan={"seed": 3, "rewrite_caption": False}))
-    (item,) = run.entry["outputs"]["save_song"]["audio"]
+    (item,) = run.entry["outputs"]["save"]["audio"]
     record = read_record(host.base_directory / "output" / item["subfolder"] / item["filename"])
     rows = [line.split() for line in text_of(run, "best").splitlines()]
     assert len(rows) == 9 and run.executed.count("sample") == run.executed.count("decode") == 1
@@ -266,9 +266,10 @@ def test_lyrics_of_any_script_on_any_recording(client: ComfyUIClient, tmp_path: 
 
 
 def test_a_song_without_words_has_nothing_to_time(client: ComfyUIClient) -> None:
-    prompt = with_nodes(songs(sample={"batch_size": 1}), lrc=timing(**SAMPLED), text=shown("lrc", 0))
+    prompt = with_nodes(songs(sample={"batch_size": 1}), lrc=timing(**SAMPLED, save="all"), text=shown("lrc", 0))
     prompt["blueprint"]["inputs"]["instrumental"] = True
     run = succeed(client, prompt)
+    assert run.entry["outputs"]["lrc"].get("files", []) == []
     assert text_of(run, "text") == "" and "no words to sing" in text_of(run, "lrc")
 
 

@@ -291,7 +291,7 @@ def test_use_lora_changes_the_song_and_names_the_adapter_in_the_file(client: Com
     difference = latents_of(client, run, "latents_of_sample") - latents_of(client, without, "latents_of_sample")
     assert np.abs(difference).max() > 0.01
     path = tmp_path / "song.flac"
-    path.write_bytes(*audio_files(client, run, "save_song"))
+    path.write_bytes(*audio_files(client, run, "save"))
     record = read_record(path)
     assert record.settings["adapters"] == "my_style.safetensors x 1"
     assert "loras/my_style.safetensors" in record.models

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from comfyui_client import ComfyUIClient
 from contract import own_nodes, projection
 from node_texts import as_json, english_texts
 from tiny_checkpoints import write_tiny
+
+from ace_core.sampling.options import SamplerOptions
 
 SNAPSHOT = Path(__file__).parents[1] / "data" / "object_info.json"
 ENGLISH = Path(__file__).parents[2] / "locales" / "en" / "nodeDefs.json"
@@ -44,29 +47,42 @@ def test_the_loader_offers_every_layout(client: ComfyUIClient) -> None:
     inputs = own_nodes(client)["AceComposerLoadModels"]["input"]["required"]
     offered = {name: set(inputs[name][1]["options"]) for name in ("model", "text_encoder", "vae")}
     assert offered["model"] >= {
-        "diffusion_models/acestep_v1.5_turbo.safetensors",
-        "diffusion_models/acestep_v1.5_base.safetensors",
-        "diffusion_models/acestep_v1.5_xl_turbo_bf16.safetensors",
-        "checkpoints/ace_step_1.5_turbo_aio.safetensors",
-        "ace_step/acestep-v15-turbo",
-        "ace_step/acestep-v15-turbo-diffusers",
+        "acestep_v1.5_turbo.safetensors",
+        "acestep_v1.5_base.safetensors",
+        "acestep_v1.5_xl_turbo_bf16.safetensors",
+        "ace_step_1.5_turbo_aio.safetensors",
+        "acestep-v15-turbo",
+        "acestep-v15-turbo-diffusers",
     }
     assert offered["text_encoder"] >= {
         "auto",
-        "text_encoders/qwen_0.6b_ace15.safetensors",
-        "checkpoints/ace_step_1.5_turbo_aio.safetensors",
-        "ace_step/Qwen3-Embedding-0.6B",
+        "qwen_0.6b_ace15.safetensors",
+        "ace_step_1.5_turbo_aio.safetensors",
+        "Qwen3-Embedding-0.6B",
         "ace_step/acestep-v15-turbo-diffusers/text_encoder",
     }
-    assert offered["vae"] >= {"auto", "vae/ace_1.5_vae.safetensors", "ace_step/vae"}
-    assert not offered["model"] & (offered["text_encoder"] - {"checkpoints/ace_step_1.5_turbo_aio.safetensors"})
+    assert offered["vae"] >= {"auto", "ace_1.5_vae.safetensors", "ace_step/vae"}
+    assert not offered["model"] & (offered["text_encoder"] - {"ace_step_1.5_turbo_aio.safetensors"})
 
 
 def test_the_published_planner_is_the_default(client: ComfyUIClient) -> None:
     inputs = own_nodes(client)["AceComposerLoadPlanner"]["input"]["required"]
     choices = inputs["planner"][1]["options"]
-    assert choices[0] == "text_encoders/qwen_1.7b_ace15.safetensors"
-    assert "text_encoders/qwen_0.6b_ace15.safetensors" in choices
+    assert choices[0] == "qwen_1.7b_ace15.safetensors"
+    assert "qwen_0.6b_ace15.safetensors" in choices
+
+
+def test_inputs_that_came_later_mean_what_the_node_did_before(client: ComfyUIClient) -> None:
+    """`before` of an input is for the page, the default of `execute` for prompts; both must say the same."""
+    found = {
+        (node_id, name): details["before"]
+        for node_id, node in own_nodes(client).items()
+        for group in node["input"].values()
+        for name, (_, details) in ((name, spec) for name, spec in group.items() if len(spec) > 1)
+        if "before" in details
+    }
+    old = asdict(SamplerOptions())
+    assert found == {("AceComposerSample", name): old[name] for name in ("wavelet_correction", "snap_timesteps")}
 
 
 def test_a_model_that_arrives_later_is_offered(client: ComfyUIClient, models_directory: Path) -> None:
@@ -74,7 +90,9 @@ def test_a_model_that_arrives_later_is_offered(client: ComfyUIClient, models_dir
     before = offered_models(client)
     try:
         paths = write_tiny(folder, "official_sharded")
-        assert offered_models(client) - before == {f"ace_step/later/{paths.model.name}"}
+        name = paths.model.name  # there are two of this name now, which are shown with their folders
+        assert offered_models(client) - before == {f"ace_step/later/{name}", f"ace_step/{name}"}
+        assert before - offered_models(client) == {name}
     finally:
         shutil.rmtree(folder)
     assert offered_models(client) == before

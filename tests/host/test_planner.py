@@ -249,7 +249,8 @@ def test_simple_mode_makes_a_song_from_one_line(client: ComfyUIClient, instrumen
 def test_simple_mode_writes_lyrics_for_the_renderer(client: ComfyUIClient) -> None:
     prompt = published_prompt("simple_mode", blueprint={"duration_seconds": SHORT_SECONDS}, write={"seed": LYRICS_SEED})
     del prompt["plan"]
-    prompt["encode"]["inputs"]["blueprint"] = ["write", 0]
+    for name in ("encode", "save"):
+        prompt[name]["inputs"]["blueprint"] = ["write", 0]
     keep = (KEEP[0], KEEP[1] | {"blueprint": ["write", 0]})
     run = succeed(client, with_nodes(prompt, keep=keep, text=("PreviewAny", {"source": ["write", 1]})))
     (song,) = blueprints_of(client, run)
@@ -304,7 +305,8 @@ def test_a_recording_becomes_codes(client: ComfyUIClient, planned: Planned) -> N
 
 
 def test_an_edited_blueprint(client: ComfyUIClient, planned: Planned) -> None:
-    edit = ("AceComposerEditBlueprint", {"blueprint": ["file", 0], "changes": '{"bpm": 72, "key": "Am"}'})
+    changes = 'Here you are:\n```json\n{"bpm": 72, "keyscale": "Am"}\n```\nAnything else?'
+    edit = ("AceComposerEditBlueprint", {"blueprint": ["file", 0], "changes": changes})
     file = ("AceComposerLoadBlueprint", {"file": output_name(planned.run, "keep", "files")})
     keep = (KEEP[0], KEEP[1] | {"blueprint": ["edit", 0]})
     run = succeed(client, with_nodes({}, file=file, edit=edit, keep=keep))
@@ -378,7 +380,7 @@ def test_a_blueprint_is_saved_below_the_output_folder_only(
     client: ComfyUIClient, host: HostProcess, prefix: str
 ) -> None:
     prompt = only_plan(plan={"write_codes": False}, keep={"filename_prefix": prefix})
-    assert "outside the output folder" in refusal(client, prompt)
+    assert "leads out of" in refusal(client, prompt)
     assert not list(host.base_directory.rglob("outside*")) and not list(Path("/tmp").glob("outside*"))
 
 

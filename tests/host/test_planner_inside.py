@@ -72,10 +72,12 @@ def test_planners_come_first_in_the_list(report: Report) -> None:
         "text_encoders/qwen_0.6b_ace15.safetensors",
         "text_encoders/t5xxl.safetensors",
         "checkpoints/sd15.safetensors",
+        "music box/planner",
     ]
     assert choices["models"] == [
         "checkpoints/ace_step_1.5_turbo_aio.safetensors",
         "checkpoints/sd15.safetensors",
         "ace_step/acestep-v15-turbo",
+        "music box/model",
     ]
     assert choices["without a planner"][0] == "checkpoints/ace_step_1.5_turbo_aio.safetensors"

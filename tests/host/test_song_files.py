@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 from comfyui_client import ComfyUIClient, PromptRejected
 from comfyui_readers import dropped_workflow
-from host_process import HostProcess
+from host_process import PACK_ROOT, HostProcess
 from music import write_wav
 from song_runs import (
     Prompt,
@@ -42,6 +43,7 @@ from ace_core.song_files.files import read_record
 TURBO = "diffusion_models/acestep_v1.5_turbo.safetensors"
 XL = "diffusion_models/acestep_v1.5_xl_turbo_bf16.safetensors"
 BASE = "diffusion_models/acestep_v1.5_base.safetensors"
+SAMPLE = "sample (built in)"
 CONTAINERS = {"flac": "flac 24 bit", "mp3": "mp3 V0", "opus": "opus 128k", "wav": "wav 16 bit"}
 EXACT = "The same latents as in the file, to the bit"
 LRC = "[00:01.50]Morning frost\n[00:04.00]on the wire"
@@ -289,6 +291,16 @@ def test_a_dropped_file_brings_the_prompt(client: ComfyUIClient, tmp_path: Path,
         assert (node["class_type"], node["inputs"]) == (prompt[name]["class_type"], prompt[name]["inputs"])
 
 
+def test_a_saved_song_holds_no_paths_of_the_machine(
+    client: ComfyUIClient, host: HostProcess, models_directory: Path, tmp_path: Path
+) -> None:
+    saved = saved_song(client, tmp_path, saved_prompt())
+    found = json.dumps(dropped_workflow("flac", saved.path.read_bytes()))
+    assert "is_changed" in found
+    for folder in (models_directory, host.base_directory, PACK_ROOT):
+        assert str(folder) not in found
+
+
 def test_the_record_says_how_the_song_was_made(client: ComfyUIClient, tmp_path: Path) -> None:
     models = {"model": ["load", 0], "text_encoder": ["load", 1], "vae": ["load", 2]}
     saved = saved_song(client, tmp_path, saved_prompt(save={"lrc": LRC} | models))
@@ -399,12 +411,14 @@ def test_latents_are_recognised_wherever_they_went(client: ComfyUIClient, tmp_pa
         assert ("are not as Sample made them: its file has no seed" in text) == (not seeds)
 
 
-def test_latents_of_another_batch_are_refused(client: ComfyUIClient) -> None:
+def test_latents_of_another_batch_are_not_recorded(client: ComfyUIClient, tmp_path: Path) -> None:
+    """And the sound is saved all the same."""
     more = ("AceComposerSample", saved_prompt(sample={"batch_size": 2})["sample"]["inputs"])
     prompt = with_nodes(saved_prompt(), more=more)
     prompt["save_song"]["inputs"]["latent"] = ["more", 0]
-    failure = observe(client, prompt).failure
-    assert failure is not None and "the audio holds 1 songs and the latents 2" in failure
+    saved = saved_song(client, tmp_path, prompt)
+    assert read_record(saved.path).seeds == {}
+    assert "WARNING: the audio holds 1 songs and the latents 2" in text_of(saved.run, "save_song")
 
 
 @pytest.mark.parametrize("source", ["task", "timbre", "latents"])
@@ -485,6 +499,22 @@ def test_saved_and_uploaded_songs_are_offered(client: ComfyUIClient, tmp_path: P
     assert np.array_equal(latents, saved.latents) and EXACT in text
 
 
+def test_the_sample_is_the_last_choice_and_a_song(client: ComfyUIClient, host: HostProcess) -> None:
+    described = client.get_json("/object_info/AceComposerLoadSong")["AceComposerLoadSong"]
+    assert described["input"]["required"]["audio"][1]["options"][-1] == SAMPLE
+    files = sorted(path for name in ("input", "output") for path in (host.base_directory / name).rglob("*"))
+    prompt = published_prompt("repaint", sample={"steps": 1}, repaint={"start": 4.0, "end": 8.0})
+    prompt["audio"] = {"class_type": "AceComposerLoadSong", "inputs": {"audio": SAMPLE}}
+    prompt["repaint"]["inputs"]["audio"] = ["audio", 1]
+    del prompt["save"]
+    prompt = with_nodes(prompt, preview=("PreviewAudio", {"audio": ["decode", 0]}))
+    run = succeed(client, prompt)
+    assert "pop" in text_of(run, "audio") and "seed 1" in text_of(run, "audio")
+    assert text_of(run, "repaint") == "repaint of 24 s, new: 4-8 s"
+    assert succeed(client, prompt).executed == []
+    assert files == sorted(path for name in ("input", "output") for path in (host.base_directory / name).rglob("*"))
+
+
 @pytest.mark.parametrize("name", ["gone.flac", "../../models/vae/ace_1.5_vae.safetensors", "/etc/hostname"])
 def test_a_file_elsewhere_is_refused(client: ComfyUIClient, name: str) -> None:
     with pytest.raises(PromptRejected, match="there is no file"):
@@ -527,7 +557,7 @@ def test_the_published_workflow_replays_a_song(client: ComfyUIClient, tmp_path: 
     assert np.array_equal(latents_of(client, run)[0], saved.latents)
     assert EXACT in text_of(run, "sample")
     again = tmp_path / "again.flac"
-    again.write_bytes(client.view(run.entry["outputs"]["save_song"]["audio"][0]))
+    again.write_bytes(client.view(run.entry["outputs"]["save"]["audio"][0]))
     first, second = read_record(saved.path), read_record(again)
     assert (second.blueprint, second.seeds, second.settings, second.lrc, second.latents) == (
         first.blueprint,
@@ -536,3 +566,18 @@ def test_the_published_workflow_replays_a_song(client: ComfyUIClient, tmp_path: 
         first.lrc,
         first.latents,
     )
+
+
+def test_dates_and_values_of_nodes_in_every_prefix(client: ComfyUIClient) -> None:
+    prefix = "%date:yyyy-MM-dd%/x: %AceComposerSample.seed%"
+    run = succeed(client, saved_prompt(save={"filename_prefix": prefix}))
+    (saved,) = run.entry["outputs"]["save_song"]["audio"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", saved["subfolder"]) and saved["filename"] == "x_ 5_00001_.flac"
+    plan = {"blueprint": ["blueprint", 0], "filename_prefix": f"plans/{prefix}"}
+    timed = {"lyrics": "[ar:me]\n[00:01.00]la\n[00:02.00]lo"}
+    keep = with_nodes(song_prompt(blueprint=timed), keep=("AceComposerSaveBlueprint", plan))
+    for node in ("save", "decode"):
+        del keep[node]
+    (file,) = succeed(client, keep).entry["outputs"]["keep"]["files"]
+    assert re.fullmatch(r"plans/\d{4}-\d\d-\d\d", file["subfolder"])
+    assert json.loads(client.view(file))["songs"][0]["lyrics"] == "la\nlo"

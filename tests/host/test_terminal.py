@@ -75,7 +75,7 @@ def test_songs_are_those_of_the_nodes(
 ) -> None:
     (tmp_path / "plan.json").write_text(blueprints_to_json((plan,)), encoding="utf-8")
     uploaded = client.upload(tmp_path / "plan.json")
-    prompt = published_prompt("replay_codes", file={"file": uploaded}, sample=sampler)
+    prompt = published_prompt("replay_codes", file={"file": uploaded}, sample={"wavelet_correction": "auto", **sampler})
     loras = []
     for name, strength in adapters.items():
         choice = {"model": prompt["sample"]["inputs"]["model"], "lora": name, "strength": strength}

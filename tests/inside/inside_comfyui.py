@@ -64,10 +64,12 @@ def management() -> Any:
     return importlib.import_module("comfy.model_management")
 
 
-def node_output(class_name: str, **inputs: Any) -> Any:
+def node_output(class_name: str, *, hidden: Any = None, **inputs: Any) -> Any:
     """Run a node as ComfyUI does: in inference mode, with its hidden inputs."""
     found = getattr(pack_module("nodes"), class_name)
-    prepared: Any = type(class_name, (found,), {"hidden": SimpleNamespace(unique_id=None)})
+    prepared: Any = type(
+        class_name, (found,), {"hidden": hidden or SimpleNamespace(unique_id=None, prompt=None, extra_pnginfo=None)}
+    )
     with torch.inference_mode():
         return prepared.execute(**inputs)
 
@@ -124,13 +126,16 @@ def model_patchers(model: str, load_device: torch.device) -> dict[str, Any]:
     """Fresh patchers of every network, in float32, for a device."""
     inspection = pack_module("ace_core.checkpoints.inspection")
     choice = pack_module("nodes.load.choices")
-    files = inspection.inspect_model(choice.chosen_path(model))
+    files = inspection.inspect_model(choice.chosen_path("model", model, choice.model_places()))
     sources = {
         "dit": (files.dit, "diffusion"),
         "condition_encoder": (files.condition_encoder, "diffusion"),
         "audio_tokenizer": (files.audio_tokenizer, "diffusion"),
-        "text_encoder": (inspection.inspect_text_encoder(choice.chosen_path(choice.TEXT_ENCODER_FILE)), "text"),
-        "vae": (inspection.inspect_vae(choice.chosen_path(choice.VAE_FILE)), "vae"),
+        "text_encoder": (
+            inspection.inspect_text_encoder(choice.text_encoder_path(choice.TEXT_ENCODER_FILE, files)),
+            "text",
+        ),
+        "vae": (inspection.inspect_vae(choice.vae_path(choice.VAE_FILE, files)), "vae"),
     }
     with accelerator() if load_device == META else replaced(management()):
         load = networks().load
@@ -359,6 +364,21 @@ def songs_of_different_lengths() -> dict[str, Any]:
     return result
 
 
+def changes_said() -> dict[str, list[str]]:
+    """What Sample shows in a first run, in the next, and where the correction is off."""
+    blueprint = pack_module("ace_core.song.blueprint").Blueprint(caption="slow piano", duration_seconds=10)
+    changes = pack_module("nodes.changes")
+    changes._said.clear()
+    model, text_encoder, _ = load_models()
+    (conditioning,) = execute("AceComposerEncode", model=model, text_encoder=text_encoder, blueprint=(blueprint,))
+    shown = {}
+    for run, corrected in (("off", "off"), ("first", "auto"), ("second", "auto")):
+        sampler = {"steps": 1, "seed": 1, "batch_size": 1, "wavelet_correction": corrected}
+        output = node_output("AceComposerSample", model=model, conditioning=conditioning, **sampler)
+        shown[run] = "\n".join(output.ui["text"]).splitlines()
+    return {"note": [changes.WAVELET], **shown}
+
+
 def paths() -> dict[str, str]:
     """Where names lead that a loader might be given; all of the files exist."""
     host = pack_module("nodes.host.folders")
@@ -479,6 +499,7 @@ CASES: tuple[Callable[[], dict[str, Any]], ...] = (
     cancel_between_steps,
     attention_of_the_host,
     songs_of_different_lengths,
+    changes_said,
     tokenizer_beside_a_planner,
 )
 

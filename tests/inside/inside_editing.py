@@ -430,7 +430,7 @@ def refusals() -> dict[str, str]:
         latent = {"samples": torch.randn(items, 64, frames), "type": "audio"}
         repainted = make("AceComposerRepaint", audio(*[clip()] * recordings), start=2.0, end=3.0)
         decoder = {"vae": vae, "latent": latent, "normalize": False, "task": repainted}
-        found[name] = raised(partial(execute, "AceComposerDecode", **decoder))
+        found[name] = node_output("AceComposerDecode", **decoder).ui["text"][0]
     return found
 
 

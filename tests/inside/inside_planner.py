@@ -150,11 +150,11 @@ def choices() -> dict[str, list[str]]:
 
     def options() -> list[str]:
         with replaced(folders, model_files=lambda folder: files.get(folder, [])):
-            return choice.planner_options()
+            return choice.planner_places()
 
     result = {"all": options()}
     with replaced(folders, model_files=lambda folder: files.get(folder, [])):
-        result["models"] = choice.model_options()
+        result["models"] = choice.model_places()
     del files["ace_step"], files["text_encoders"][3]
     result["without a planner"] = options()
     return result

@@ -15,12 +15,13 @@ if __name__ == "__main__":  # run as a script: the repository is not on the path
 
 import torch
 from networks import random_weights
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from tiny_checkpoints import dit_config
 from torch import nn
 from training_runs import run, short_settings, short_task, tensors_of
 
 from ace_core.dataset.samples import read_manifest
+from ace_core.files import write_atomically
 from ace_core.models.dit import DiT
 from ace_core.training import run_state as checkpoints
 
@@ -29,11 +30,11 @@ PIECES = 8
 WRITING_SECONDS = 0.04
 
 
-def write_slowly(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
-    whole = path.with_suffix(".whole")
-    save_file(tensors, whole, metadata=metadata)
-    content = whole.read_bytes()
-    whole.unlink()
+def write_slowly(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    write_atomically(path, lambda unfinished: write_in_pieces(unfinished, save(tensors, metadata)))
+
+
+def write_in_pieces(path: Path, content: bytes) -> None:
     size = -(-len(content) // PIECES)
     sys.stdout.write("writing\n")
     sys.stdout.flush()
@@ -46,7 +47,7 @@ def write_slowly(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[st
 
 def main() -> None:
     torch.set_num_threads(1)
-    checkpoints.save_file = write_slowly  # type: ignore[assignment]
+    checkpoints.write_tensors = write_slowly  # type: ignore[assignment]
     folder = Path(sys.argv[1])
     dit = random_weights(DiT(dit_config("2b"), ops=nn, device="meta"), seed=0)
     task = short_task(folder / "data", read_manifest(folder / "data"), short_settings(steps=STEPS, accumulation=1))

@@ -20,6 +20,7 @@ from ace_core.song.blueprint import Blueprint
 from ace_core.song.blueprint_json import blueprints_from_json
 
 API_WORKFLOWS = PACK_ROOT / "workflows" / "api"
+STEP_OF_16_BITS = 1 / 32768  # the host's own Save Audio writes so many
 SHORT_SECONDS = 10.0  # the shortest song there is
 RUN_TIMEOUT_SECONDS = 240.0
 MOST_LATE_REPORTS = 40  # after asking to cancel; some are on their way, a stage that goes on makes a hundred or more
@@ -29,7 +30,7 @@ NODES = {
     "encode": "AceComposerEncode",
     "sample": "AceComposerSample",
     "decode": "AceComposerDecode",
-    "save": "SaveAudio",
+    "save": "AceComposerSaveSong",
 }
 PLANNER_NODES = {
     "planner": "AceComposerLoadPlanner",
@@ -61,8 +62,9 @@ LISTENING_NODES = {
 }
 SONG_NODES = {
     "song": "AceComposerLoadSong",
-    "save_song": "AceComposerSaveSong",
     "lora": "AceComposerLoadLora",
+    "preview": "AceComposerPreviewSong",
+    "pick": "AceComposerPickTake",
 }
 TRAINING_NODES = {
     "dataset": "AceComposerDataset",

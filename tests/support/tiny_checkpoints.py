@@ -141,9 +141,9 @@ def write_tiny(root: Path, layout: Layout, *, size: Size = "2b", kind: Kind = "t
     root.mkdir(parents=True, exist_ok=True)
     model = tiny_model(size, kind, seed)
     if layout == "comfyui":
-        return _write_comfyui(root, root, root, model)
+        return write_split_files(root, root, root, model)
     if layout == "all_in_one":
-        return _write_all_in_one(root, model)
+        return write_all_in_one(root, model)
     if layout in ("diffusers", "diffusers_sharded"):
         return _write_diffusers(root, model, shards=2 if layout == "diffusers_sharded" else 1)
     return _write_official(root, model, shards=3 if layout == "official_sharded" else 1)
@@ -165,13 +165,13 @@ def write_host_models(models_dir: Path, *, seed: int = 0) -> dict[str, TinyPaths
     _write_loras(models_dir / "loras", turbo, seed)
 
     def write_split(model: TinyModel) -> TinyPaths:
-        return _write_comfyui(split["diffusion_models"], split["text_encoders"], split["vae"], model)
+        return write_split_files(split["diffusion_models"], split["text_encoders"], split["vae"], model)
 
     return {
         "comfyui": write_split(turbo),
         "comfyui_base": write_split(tiny_model("2b", "base", seed)),
         "comfyui_xl": write_split(tiny_model("xl", "turbo", seed)),
-        "all_in_one": _write_all_in_one(split["checkpoints"], turbo),
+        "all_in_one": write_all_in_one(split["checkpoints"], turbo),
         "official": _write_official(split["ace_step"], turbo, shards=1),
         "diffusers": _write_diffusers(split["ace_step"] / "acestep-v15-turbo-diffusers", turbo, shards=1),
     }
@@ -337,7 +337,8 @@ def _shared(seed: int) -> tuple[Weights, Weights, Tensor]:
     return text_encoder, vae, silence
 
 
-def _write_comfyui(diffusion_models: Path, text_encoders: Path, vaes: Path, model: TinyModel) -> TinyPaths:
+def write_split_files(diffusion_models: Path, text_encoders: Path, vaes: Path, model: TinyModel) -> TinyPaths:
+    """Write ComfyUI's three files."""
     names = {"2b": f"acestep_v1.5_{model.kind}.safetensors", "xl": f"acestep_v1.5_xl_{model.kind}_bf16.safetensors"}
     paths = TinyPaths(
         diffusion_models / names[model.size],
@@ -350,7 +351,8 @@ def _write_comfyui(diffusion_models: Path, text_encoders: Path, vaes: Path, mode
     return paths
 
 
-def _write_all_in_one(folder: Path, model: TinyModel) -> TinyPaths:
+def write_all_in_one(folder: Path, model: TinyModel) -> TinyPaths:
+    """Write ComfyUI's one file of everything, with a part of a planner."""
     size = "_xl" if model.size == "xl" else ""
     path = folder / f"ace_step_1.5{size}_{model.kind}_aio.safetensors"
     weights = {f"model.diffusion_model.{name}": tensor for name, tensor in model.model.items()}
@@ -370,7 +372,7 @@ def _write_official(root: Path, model: TinyModel, *, shards: int) -> TinyPaths:
     for folder in (paths.model, paths.text_encoder, paths.vae):
         folder.mkdir(parents=True, exist_ok=True)
     _write_json(paths.model / "config.json", official_config(model.size, model.kind))
-    _save(paths.model, "model", model.model, shards)
+    save_shards(paths.model, "model", model.model, shards)
     torch.save(model.silence.transpose(1, 2).contiguous(), paths.model / "silence_latent.pt")
     _write_text_encoder(paths.text_encoder, model.text_encoder, shards)
     _write_tokenizer(paths.text_encoder)
@@ -379,11 +381,11 @@ def _write_official(root: Path, model: TinyModel, *, shards: int) -> TinyPaths:
 
 
 def _write_diffusers(root: Path, model: TinyModel, *, shards: int) -> TinyPaths:
-    configs = _diffusers_configs(model)
+    configs = diffusers_configs(official_config(model.size, model.kind))
     for component, weights in diffusers_weights(model).items():
         (root / component).mkdir(parents=True, exist_ok=True)
         _write_json(root / component / "config.json", configs[component])
-        _save(root / component, "diffusion_pytorch_model", weights, shards)
+        save_shards(root / component, "diffusion_pytorch_model", weights, shards)
     _write_text_encoder(root / "text_encoder", model.text_encoder, shards)
     _write_tokenizer(root / "tokenizer")
     _write_vae(root / "vae", model.vae)
@@ -448,20 +450,18 @@ def official_config(size: Size, kind: Kind) -> dict[str, Any]:
     return config
 
 
-def _diffusers_configs(model: TinyModel) -> dict[str, dict[str, Any]]:
-    official = official_config(model.size, model.kind)
+def diffusers_configs(official: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """`config.json` of each component folder, from that of an official folder."""
 
     def pick(names: str) -> dict[str, Any]:
-        return {name: official[name] for name in names.split()}
+        return {name: official[name] for name in names.split() if name in official}
+
+    def of_encoder(name: str) -> Any:
+        return official.get(f"encoder_{name}", official[name])
 
     shared = pick("head_dim rope_theta rms_norm_eps sliding_window")
     sizes = "hidden_size intermediate_size num_attention_heads num_key_value_heads"
-    encoder = shared | {
-        "hidden_size": _ENCODER.hidden_size,
-        "intermediate_size": _ENCODER.intermediate_size,
-        "num_attention_heads": _ENCODER.num_heads,
-        "num_key_value_heads": _ENCODER.num_kv_heads,
-    }
+    encoder = shared | {name: of_encoder(name) for name in sizes.split()}
     tokens = encoder | pick("audio_acoustic_hidden_dim pool_window_size num_attention_pooler_hidden_layers")
     transformer = shared | pick(
         f"{sizes} num_hidden_layers in_channels audio_acoustic_hidden_dim patch_size layer_types"
@@ -473,7 +473,7 @@ def _diffusers_configs(model: TinyModel) -> dict[str, dict[str, Any]]:
             "_class_name": "AceStepTransformer1DModel",
             **transformer,
             **pick("is_turbo model_version"),
-            "encoder_hidden_size": _ENCODER.hidden_size,
+            "encoder_hidden_size": of_encoder("hidden_size"),
         },
         "condition_encoder": {"_class_name": "AceStepConditionEncoder", **encoder, **conditions},
         "audio_tokenizer": {
@@ -508,7 +508,7 @@ def _write_text_encoder(folder: Path, weights: Weights, shards: int) -> None:
         "tie_word_embeddings": True,
     }
     _write_json(folder / "config.json", config)
-    _save(folder, "model", weights, shards)
+    save_shards(folder, "model", weights, shards)
 
 
 def _write_tokenizer(folder: Path) -> None:
@@ -531,10 +531,10 @@ def _write_vae(folder: Path, weights: Weights) -> None:
         "sampling_rate": 48000,
     }
     _write_json(folder / "config.json", config)
-    _save(folder, "diffusion_pytorch_model", weights, 1)
+    save_shards(folder, "diffusion_pytorch_model", weights, 1)
 
 
-def _save(folder: Path, stem: str, weights: Weights, shards: int) -> None:
+def save_shards(folder: Path, stem: str, weights: Weights, shards: int) -> None:
     """One file, or `shards` of them with their index."""
     if shards == 1:
         save_file(dict(weights), folder / f"{stem}.safetensors")

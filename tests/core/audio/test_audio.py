@@ -60,11 +60,21 @@ def test_good_audio_becomes_float32_and_keeps_its_values(noise: torch.Tensor) ->
         (torch.tensor([[[0.0, math.nan]]]), 48_000, "NaN or infinite"),
         (torch.tensor([[[0.0, math.inf]]]), 48_000, "NaN or infinite"),
         (torch.zeros(1, 2, 4), 0, "above 0 Hz, got 0"),
+        (torch.tensor([[[0.0, -1e30]]]), 48_000, r"reaches 1e\+30 where full scale is 1"),
+        (torch.zeros(1, 2, 4, dtype=torch.uint8), 48_000, "PCM, got torch.uint8"),
     ],
 )
 def test_bad_audio_is_an_error(waveform: torch.Tensor | None, rate: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         audio.validate_waveform(waveform, rate)
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [(torch.int16, 2**15 - 1), (torch.int32, 2**31 - 1)])
+def test_pcm_is_scaled_to_floats(dtype: torch.dtype, largest: int) -> None:
+    pcm = torch.tensor([[[largest, -largest - 1, 0, largest // 2 + 1]]], dtype=dtype)
+    floats = audio.validate_waveform(pcm, 48_000)
+    assert floats.dtype == torch.float32
+    assert torch.allclose(floats, torch.tensor([[[1.0, -1.0, 0.0, 0.5]]]), atol=2**-15, rtol=0)
 
 
 def test_silence_is_flagged_per_item() -> None:

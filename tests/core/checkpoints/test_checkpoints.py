@@ -13,20 +13,22 @@ import tiny_checkpoints
 import torch
 from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
 from diffusers.pipelines.ace_step.modeling_ace_step import AceStepAudioTokenizer, AceStepConditionEncoder
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from ace_core.checkpoints.files import CheckpointError
 from ace_core.checkpoints.inspection import (
     ModelFiles,
     WeightSource,
     inspect_model,
     inspect_text_encoder,
     inspect_vae,
-    model_variant,
 )
 from ace_core.checkpoints.loading import build_network, fuse_weight_norm, load_state_dict, weight_key
 from ace_core.checkpoints.registry import WeightRegistry
+from ace_core.checkpoints.variants import read_variant
 
 Layouts = dict[tuple[str, str], tiny_checkpoints.TinyPaths]
 
@@ -172,6 +174,17 @@ def test_a_bundle_folder_leads_to_its_networks(tmp_path: Path) -> None:
         inspect_model(tmp_path)
 
 
+def test_a_network_is_called_as_its_published_folder_or_its_file(tmp_path: Path) -> None:
+    folders = tiny_checkpoints.write_tiny(tmp_path / "official", "official")
+    assert inspect_model(folders.model).dit.name == inspect_model(folders.model / "model.safetensors").dit.name
+    assert inspect_model(folders.model).dit.name == "acestep-v15-turbo"
+    assert inspect_text_encoder(folders.text_encoder).name == "Qwen3-Embedding-0.6B"
+    assert inspect_vae(folders.vae).name == "vae"
+    files = tiny_checkpoints.write_tiny(tmp_path / "comfyui", "comfyui")
+    assert inspect_text_encoder(files.text_encoder).name == files.text_encoder.name
+    assert inspect_model(files.model).dit.name == files.model.name
+
+
 def test_the_config_of_a_flat_directory_is_not_the_models(tmp_path: Path) -> None:
     model = tiny_checkpoints.write_tiny(tmp_path, "comfyui").model
     (tmp_path / "config.json").write_text(json.dumps({"num_hidden_layers": 99, "rope_theta": 5}))
@@ -193,11 +206,20 @@ def test_settings_that_shapes_do_not_tell_come_from_the_config(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "settings", "kind"),
     [
-        ("acestep-v15-turbo-shift3", {}, "turbo"),
+        ("acestep-v15-turbo", {}, "turbo"),
+        ("acestep-v15-turbo-shift1", {"is_turbo": True, "model_version": "turbo"}, "turbo-shift1"),
+        ("acestep-v15-turbo-shift3", {}, "turbo-shift3"),
+        ("acestep-v15-turbo-continuous", {"is_turbo": True}, "turbo-continuous"),
+        ("acestep-v15-turbo-fix-inst-shift-continuous", {}, "turbo-continuous"),
+        ("acestep-v15-turbo-rl", {}, "turbo"),
+        ("acestep-v15-xl-sftturbo50", {}, "sft-turbo"),
+        ("acestep_v1.5_xl_sft_turbo_int8", {"is_turbo": False}, "sft-turbo"),
+        ("my_style_merged_turbo.safetensors", {}, "turbo"),
+        ("downloaded.safetensors", {"model_version": "acestep_sft_turbo_merge 00001"}, "sft-turbo"),
         ("acestep_v1.5_xl_base_bf16.safetensors", {}, "base"),
         ("ACESTEP_SFT.safetensors", {}, "sft"),
         ("my_model.safetensors", {}, None),
-        ("acestep_v1.5_merge_sft_turbo.safetensors", {}, None),
+        ("acestep_v1.5_merge_sft_turbo_ta_0.5.safetensors", {}, "sft-turbo"),
         ("anything", {"is_turbo": True}, "turbo"),
         ("anything", {"is_turbo": False, "model_version": "xl_sft"}, "sft"),
         ("acestep-v15-base", {"is_turbo": False, "model_version": None}, "base"),
@@ -206,7 +228,40 @@ def test_settings_that_shapes_do_not_tell_come_from_the_config(tmp_path: Path) -
     ],
 )
 def test_kind_comes_from_the_config_else_from_the_name(name: str, settings: dict[str, Any], kind: str | None) -> None:
-    assert model_variant(name, settings) == kind
+    assert read_variant(name, settings) == (kind, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "parents"),
+    [
+        ("acestep_v1.5_merge_base_turbo_ta_0.5.safetensors", "sft-turbo", "turbo and base"),
+        ("acestep-v15-merge-base-sft-xl-ta-0.5", "sft", "base and sft"),
+        ("acestep-v15-merge-base-sft-turbo-xl-thirds", "sft-turbo", "turbo and base and sft"),
+        ("my_merge.safetensors", "sft-turbo", "of unnamed models"),
+    ],
+)
+def test_an_unknown_merge_gets_a_guess_and_a_note(name: str, variant: str, parents: str) -> None:
+    reading = read_variant(name, {})
+    assert reading.variant == variant
+    assert reading.note is not None and f"({parents})" in reading.note and f"like {variant}" in reading.note
+
+
+def test_the_title_that_comfyui_saves_names_a_renamed_merge(tmp_path: Path) -> None:
+    file = tiny_checkpoints.write_tiny(tmp_path, "comfyui", kind="base").model
+    with safe_open(file, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        header = opened.metadata() or {}
+    renamed = tmp_path / "downloaded.safetensors"
+    save_file(tensors, renamed, header | {"modelspec.title": "audio/acestep_merge_sft_turbo 00001"})
+    assert inspect_model(renamed).variant == "sft-turbo"
+
+
+def test_the_stems_checkpoint_is_refused(tmp_path: Path) -> None:
+    folder = tiny_checkpoints.write_tiny(tmp_path, "official").model
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"is_lego_sft": True}))
+    with pytest.raises(CheckpointError, match="is_lego_sft to True"):
+        inspect_model(folder)
 
 
 def test_a_renamed_split_file_has_no_kind(tmp_path: Path) -> None:

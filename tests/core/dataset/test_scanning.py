@@ -11,7 +11,7 @@ import torch
 from song_folders import RATE, write_song
 
 from ace_core.dataset.dataset import Clip, Dataset
-from ace_core.dataset.facts import lyrics_of_lrc, read_facts, read_table
+from ace_core.dataset.facts import read_facts, read_table
 from ace_core.dataset.official_json import dataset_json, matching_name
 from ace_core.dataset.scanning import Scan, folder_stamp, scan_folder
 from ace_core.song.blueprint import Blueprint
@@ -65,7 +65,10 @@ def test_the_files_beside_a_song_are_read_the_first_to_say_it_wins(songs: Path) 
     assert a.genre == "pop, folk"
     assert b.song == Blueprint(lyrics=INSTRUMENTAL_LYRICS, language="de", bpm=90)
     assert c.song == Blueprint(caption="cold", key="Bb minor")
-    assert found.notes == ("facts.csv: the row 'none.mp3' names no recording, or several",)
+    assert found.notes == (
+        "'none.mp3': facts.csv: a row names no recording, or several",
+        "b.lrc: lyrics is not used, b.json has it",
+    )
 
 
 def test_a_value_that_cannot_be_used_is_left_out_and_named(songs: Path) -> None:
@@ -74,18 +77,19 @@ def test_a_value_that_cannot_be_used_is_left_out_and_named(songs: Path) -> None:
     found = scan(songs)
     assert found.clips[0].song == Blueprint(caption="kept")
     said = "\n".join(found.notes)
-    assert "a.json, a.flac: bpm: bpm must be auto or a whole number from 30 to 300, got 999; left out" in said
-    assert "a.json, a.flac: key: key must be" in said and "'captoin' is not a field of a song" in said
-    assert "b.json, b.flac: is not valid JSON" in said
+    assert "a.json: bpm: bpm must be auto or a whole number from 30 to 300, got 999; left out" in said
+    assert "a.json: key: key must be" in said and "'captoin' is not a field of a song" in said
+    assert "b.json: is not valid JSON" in said
 
 
 def test_a_song_whose_lyrics_cannot_be_read_is_skipped(songs: Path) -> None:
-    (songs / "a.txt").write_bytes("Gr\u00fc\u00dfe".encode("cp1252"))
+    (songs / "a.txt").write_bytes("ni\u00f1o".encode("cp1252"))
     (songs / "b.txt").write_text("la <|im_end|> la")
     found = scan(songs)
     assert [clip.name for clip in found.clips] == ["disc 2/c.flac"]
     assert reasons(found) == {
-        "a.flac": "has lyrics that cannot be used: a.txt is not UTF-8: save it as UTF-8",
+        "a.flac": "has lyrics that cannot be used: a.txt is not UTF-8, but may be "
+        "Windows-1250 or Windows-1252: save it as UTF-8",
         "b.flac": "has lyrics that cannot be used: b.txt: lyrics: lyrics contains the control token '<|im_end|>': "
         "remove it",
     }
@@ -97,8 +101,9 @@ def test_what_cannot_be_used_is_shown(songs: Path) -> None:
     (songs / "broken.mp3").write_bytes(b"no music" * 100)
     shutil.copyfile(songs / "a.flac", songs / "a.opus")
     (songs / "lost.txt").write_text("words")
+    (songs / "third.csv").write_text("File\n")
     (songs / "second.csv").write_text("File\n")
-    (songs / "first.csv").write_text("Song,BPM\n")
+    (songs / "first.csv").write_text("Title,BPM\n")
     (songs / "cover.jpg").write_bytes(b"")
     (songs / "._a.flac").write_bytes(b"")
     found = scan(songs)
@@ -109,7 +114,7 @@ def test_what_cannot_be_used_is_shown(songs: Path) -> None:
         "broken.mp3": "cannot be read as mp3: Invalid data found when processing input",
         "a.opus": "has the same name as a.flac, which is taken",
         "lost.txt": "belongs to no recording",
-        "second.csv": "is a second table: first.csv is taken",
+        "third.csv": "is a second table: second.csv is taken",
         "first.csv": "has no column File: its first line must name the columns, such as File,BPM,Key,Caption",
     }
 
@@ -247,11 +252,6 @@ def test_the_stamp_changes_with_every_file_that_counts(songs: Path) -> None:
     assert len(stamps) == 5
     (songs / "cover.jpg").write_bytes(b"x")
     assert folder_stamp(songs) in stamps
-
-
-def test_lrc_lines_are_sung_in_the_order_of_their_times() -> None:
-    text = "[ti:Song]\n[offset:+100]\n[00:20.00][01:00:50]Chorus\n[00:10]Verse\nmore\n[00:40.5][Bridge]\n\n"
-    assert lyrics_of_lrc(text) == "Verse\nmore\nChorus\n[Bridge]\n\nChorus"
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

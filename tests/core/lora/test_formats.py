@@ -88,7 +88,7 @@ def test_inspection_reads_no_tensor(tmp_path: Path, lora: RandomLora, monkeypatc
     def read(*_: object, **__: object) -> None:
         raise AssertionError("a tensor was read")
 
-    monkeypatch.setattr("ace_core.lora.formats.safe_open", read)
+    monkeypatch.setattr("ace_core.lora.formats.tensor_reader", read)
     assert describe_adapter(inspect_adapter(path)) == f"LoRA, rank 4, {len(lora.matrices)} weights"
 
 
@@ -102,7 +102,16 @@ def test_a_rank_stabilised_lora_is_scaled_by_the_root(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "expected"),
-    [({"q_proj": 12}, 3.0), ({r"layers\.0\..*": 12}, 3.0), ({"k_proj": 12}, 2.0), ({"layers.1": 12}, 2.0)],
+    [
+        ({"q_proj": 12}, 3.0),
+        ({r"self_attn\.q_proj": 12}, 3.0),
+        ({f"^base_model.model.{Q}": 12}, 3.0),
+        ({f"^{Q}": 12}, 2.0),
+        ({"^q_proj": 12}, 2.0),
+        ({"proj": 12}, 2.0),
+        ({"k_proj": 12}, 2.0),
+        ({"layers.1": 12}, 2.0),
+    ],
 )
 def test_single_modules_may_have_another_alpha(tmp_path: Path, pattern: dict[str, int], expected: float) -> None:
     (tmp_path / "a").mkdir()
@@ -226,8 +235,9 @@ def test_files_that_are_not_whole_are_refused(tmp_path: Path) -> None:
     [
         ({"peft_type": "OFT"}, "OFT adapter"),
         ({"lora_alpha": "many"}, "damaged"),
-        ({"lora_alpha": 1, "alpha_pattern": {"(": 1}}, "damaged"),
         ({"lora_alpha": 1, "rank_pattern": [1]}, "damaged"),
+        ({"lora_alpha": 10**400}, "a number has 401 digits"),
+        ({"lora_alpha": 1, "r": float("inf")}, "damaged"),
     ],
 )
 def test_configs_that_cannot_be_used_are_refused(tmp_path: Path, config: dict[str, object], message: str) -> None:
@@ -235,6 +245,15 @@ def test_configs_that_cannot_be_used_are_refused(tmp_path: Path, config: dict[st
     (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(CheckpointError, match=message):
         inspect_adapter(tmp_path)
+
+
+@pytest.mark.parametrize("pattern", [r"layers\.0\..*", "(([a-z0-9_.]+)+)+X", "("])
+def test_no_regular_expression_of_a_file_is_run(tmp_path: Path, pattern: str) -> None:
+    written(tmp_path / "adapter_model.safetensors", one_lora())
+    config = {"lora_alpha": 8, "alpha_pattern": {pattern: 1}}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="a regular expression; only names of modules are read"):
+        scale(tmp_path)
 
 
 @pytest.mark.parametrize("metadata", [{"lokr_config": "["}, {"lora_adapter_metadata": "[1]"}])

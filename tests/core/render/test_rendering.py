@@ -6,6 +6,7 @@ to padding and compares 1 - t with the guidance interval, so parity is checked f
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -14,9 +15,13 @@ from tiny_engine import CPU, SONG, Engine, cosine, peer_latents
 from torch import Tensor
 
 from ace_core.models.dit import DiT
+from ace_core.render import runs
 from ace_core.render.audio_codes import decode_audio_codes, encode_audio_codes
-from ace_core.render.runs import render_memory_bytes
-from ace_core.sampling.options import SamplerOptions, resolve
+from ace_core.render.runs import render_latents, render_memory_bytes
+from ace_core.runtime import Runtime
+from ace_core.sampling.noise import Variation
+from ace_core.sampling.options import OFFERED, SamplerOptions, resolve
+from ace_core.sampling.settings import SamplerSettings
 from ace_core.song.blueprint import Blueprint
 
 
@@ -50,6 +55,35 @@ def test_run_with_audio_codes_equals_diffusers(turbo: Engine) -> None:
     without = turbo.render([SONG], resolve(SamplerOptions(), "turbo").settings, [5])[0]
     assert cosine(ours, theirs) >= 0.99999
     assert cosine(ours, without) < 0.999
+
+
+@torch.inference_mode()
+def test_wavelet_correction_of_a_song_depends_on_its_plan_and_not_on_its_batch(turbo: Engine) -> None:
+    planned = replace(SONG, audio_codes=tuple(range(60)))
+    usual = resolve(OFFERED, "turbo").settings
+    text, with_codes = turbo.render([SONG, planned], usual, [5, 5])
+    for song, scalers, result in ((SONG, (0.05, 0.02), text), (planned, (0.02, 0.06), with_codes)):
+        given = replace(usual, wavelet_low=scalers[0], wavelet_high=scalers[1])
+        alone = turbo.render([song], given, [5])[0]
+        torch.testing.assert_close(result, alone, atol=1e-5, rtol=1e-5)
+        off = turbo.render([song], replace(usual, corrected=False), [5])[0]
+        assert (alone - off).norm() / off.norm() > 0.01
+
+
+@torch.inference_mode()
+def test_official_noise_is_drawn_in_the_runs_dtype(turbo: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that predicts nothing leaves the noise as it is."""
+    monkeypatch.setattr(runs, "_velocity_function", lambda *_: lambda x, _index, _guided: (torch.zeros_like(x), None))
+    settings, runtime = SamplerSettings((1.0, 0.0), noise="official"), Runtime(dtype=torch.bfloat16)
+
+    def drawn(seed: int) -> Tensor:
+        return torch.randn(1, 300, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.bfloat16)[0].float()
+
+    songs, network = [turbo.conditions(SONG)], turbo.model.dit.network
+    assert torch.equal(render_latents(network, songs, settings, [9], runtime)[0], drawn(9))
+    retake = Variation((4,), 0.5)
+    turned = (drawn(9) + drawn(4)) * math.sqrt(0.5)
+    torch.testing.assert_close(render_latents(network, songs, settings, [9], runtime, variation=retake)[0], turned)
 
 
 @torch.inference_mode()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from ace_core.checkpoints.variants import Variant
-from ace_core.sampling.options import SamplerOptions, resolve
+from ace_core.sampling.options import OFFERED, SamplerOptions, as_used, resolve
 from ace_core.sampling.schedules import timesteps
-from ace_core.sampling.settings import SamplerSettings, defaults_for
+from ace_core.sampling.settings import DEFAULTS, SamplerSettings
 
 
 def test_zero_means_what_the_checkpoint_wants() -> None:
-    assert defaults_for("turbo") == (8, 3.0, 1.0)
-    assert defaults_for("base") == defaults_for("sft") == (50, 1.0, 7.0)
+    assert DEFAULTS["turbo"][:3] == (8, 3.0, 1.0)
+    assert DEFAULTS["base"] == DEFAULTS["sft"] and DEFAULTS["base"][:3] == (50, 1.0, 7.0)
 
     turbo = resolve(SamplerOptions(), "turbo")
     assert turbo.settings == SamplerSettings(timesteps(8, 3.0))
@@ -59,8 +60,15 @@ def test_turbo_refuses_guidance_and_says_so() -> None:
     ("variant", "options", "note"),
     [
         ("turbo", {"steps": 21}, "more than 20"),
-        ("turbo", {"shift": 2.5}, "not 2.5"),
-        ("base", {"shift": 3.0}, "shift 3 is reported"),
+        ("turbo", {"shift": 2.5}, "shift 1, 2 and 3; shift 2.5"),
+        ("turbo-shift1", {"shift": 3.0}, "This turbo-shift1 checkpoint is made for shift 1; shift 3"),
+        ("turbo-continuous", {"shift": 5.5}, "shift 1 to 5; shift 5.5"),
+        ("sft-turbo", {"shift": 4.0}, "shift 1 to 3; shift 4"),
+        ("turbo-shift3", {"guidance": 2.0}, "Guidance 2 was refused"),
+        ("base", {"wavelet_correction": "on"}, "made for turbo; with base"),
+        ("turbo", {"custom_timesteps": "0.97, 0.5"}, "the nearest levels it knows are 0.9545, 0.5."),
+        ("turbo", {"custom_timesteps": "0.97, 0.5", "snap_timesteps": True}, "were moved .* 0.9545, 0.5."),
+        ("base", {"shift": 3.0}, "made for shift 1; shift 3 is reported"),
         ("base", {"guidance_end": 0.01}, "guidance is never applied"),
         ("base", {"has_start_latents": True}, "to start from are not used"),
         ("base", {"steps": 8, "custom_timesteps": "0.9, 0.4"}, "steps and shift are not"),
@@ -70,7 +78,7 @@ def test_notes(variant: Variant, options: dict[str, Any], note: str) -> None:
     has_start_latents = bool(options.pop("has_start_latents", False))
     _, _, notes = resolve(SamplerOptions(**options), variant, has_start_latents=has_start_latents)
     assert len(notes) == 1
-    assert note in notes[0]
+    assert re.search(note, notes[0])
 
 
 @pytest.mark.parametrize("wishes", [{"steps": 20}, {"shift": 1.0}, {"shift": 2.0}, {"guidance": 1.0}])
@@ -79,10 +87,44 @@ def test_turbo_within_its_training_has_no_notes(wishes: dict[str, Any]) -> None:
 
 
 def test_custom_timesteps_replace_the_schedule() -> None:
-    settings, summary, notes = resolve(SamplerOptions(custom_timesteps="0.97, 0.5"), "turbo", has_start_latents=True)
+    settings, summary, notes = resolve(
+        SamplerOptions(custom_timesteps="0.97, 0.5"), "sft-turbo", has_start_latents=True
+    )
     assert settings.timesteps == (0.97, 0.5, 0.0)
-    assert summary == "2 steps, custom time steps, euler, no guidance"
+    assert summary == "2 steps, custom time steps, euler, guidance 4 (apg)"
     assert notes == ()
+
+
+def test_snapping_is_for_turbo_and_by_choice() -> None:
+    options = SamplerOptions(custom_timesteps="0.97, 0.5", snap_timesteps=True)
+    assert resolve(options, "turbo").settings.timesteps == pytest.approx((21 / 22, 0.5, 0.0))
+    assert resolve(options, "base").settings.timesteps == (0.97, 0.5, 0.0)
+    assert resolve(SamplerOptions(custom_timesteps="0.97, 0.5"), "turbo").settings.timesteps == (0.97, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("variant", "wanted"),
+    [
+        ("turbo", (8, 3.0, 1.0, True)),
+        ("turbo-shift1", (8, 1.0, 1.0, True)),
+        ("turbo-shift3", (8, 3.0, 1.0, True)),
+        ("turbo-continuous", (8, 3.0, 1.0, True)),
+        ("base", (50, 1.0, 7.0, False)),
+        ("sft", (50, 1.0, 7.0, False)),
+        ("sft-turbo", (22, 3.0, 4.0, False)),
+    ],
+)
+def test_every_variant_gets_its_own(variant: Variant, wanted: tuple[int, float, float, bool]) -> None:
+    steps, shift, guidance, corrected = wanted
+    resolved = resolve(OFFERED, variant)
+    assert resolved.notes == ()
+    assert resolved.settings == SamplerSettings(timesteps(steps, shift), guidance_scale=guidance, corrected=corrected)
+    assert ("wavelet correction" in resolved.summary) == corrected
+    assert as_used(OFFERED, variant, resolved)["wavelet_correction"] == ("on" if corrected else "off")
+
+
+def test_songs_from_before_the_correction_have_none() -> None:
+    assert not resolve(SamplerOptions(), "turbo").settings.corrected
 
 
 @pytest.mark.parametrize(
@@ -99,6 +141,7 @@ def test_custom_timesteps_replace_the_schedule() -> None:
         ({"denoise": 0.5}, "no latents to start from"),
         ({"denoise": 0.5, "has_start_latents": True, "custom_timesteps": "0.5"}, "custom time steps set their own"),
         ({"custom_timesteps": "one"}, "got 'one'"),
+        ({"wavelet_correction": "maybe"}, "wavelet correction must be one of auto, on, off, got 'maybe'"),
     ],
 )
 def test_wrong_wishes_are_errors(wishes: dict[str, Any], message: str) -> None:

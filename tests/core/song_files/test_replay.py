@@ -11,6 +11,7 @@ from ace_core.sampling.noise import Variation
 from ace_core.sampling.options import SamplerOptions, as_used, resolve
 from ace_core.song_files.record import SongRecord, record_from_json, record_to_json
 from ace_core.song_files.replay import (
+    FIRST_OPTIONS,
     codes_strength,
     latents_hash,
     replay_of,
@@ -67,6 +68,16 @@ def test_a_song_of_a_batch_has_its_place_among_as_many() -> None:
     assert replay.variation == Variation((8, 9, 10, 11), 0.5)
 
 
+def test_records_from_before_an_option_have_the_song_of_that_time() -> None:
+    old = record()
+    settings = {name: value for name, value in old.settings.items() if name in FIRST_OPTIONS}
+    assert set(asdict(OPTIONS)) - set(settings) >= {"wavelet_correction", "noise", "snap_timesteps"}
+    options = replay_of(replace(old, settings=settings)).options
+    assert options == OPTIONS and options.wavelet_correction == "off"
+    with pytest.raises(ValueError, match="steps cannot be None"):
+        replay_of(replace(old, settings={"wavelet_correction": "on"}))
+
+
 def test_whole_numbers_may_stand_for_floats() -> None:
     shift = replay_of(record(shift=2)).options.shift
     assert shift == 2.0 and isinstance(shift, float)
@@ -81,6 +92,8 @@ def test_whole_numbers_may_stand_for_floats() -> None:
         ({"steps": 8.5}, "steps cannot be 8.5"),
         ({"official_precision": 1}, "official_precision cannot be 1"),
         ({"shift": False}, "shift cannot be False"),
+        ({"wavelet_correction": 1}, "wavelet_correction cannot be 1"),
+        ({"noise": 1.5}, "noise cannot be 1.5"),
         ({"solver": 3}, "solver cannot be 3"),
         ({"batch_size": 9, "batch_item": 0}, "number 0 of 9"),
         ({"batch_size": 2, "batch_item": 2}, "number 2 of 2"),

@@ -60,12 +60,17 @@ def test_lossy_files_give_back_length_rate_and_level(tmp_path: Path, name: str, 
 
 def test_better_quality_makes_bigger_files(tmp_path: Path) -> None:
     noise = Sound(torch.rand(2, 96_000, generator=torch.Generator().manual_seed(0)) - 0.5, 48_000)
-    sizes: dict[str, list[int]] = {}
+    sizes: dict[str, list[tuple[int, int]]] = {}
     for name, encoding in ENCODINGS.items():
         path = file_for(tmp_path, name)
         write_song(path, noise, encoding, RECORD)
-        sizes.setdefault(encoding.container, []).append(path.stat().st_size)
-    assert all(group == sorted(group, reverse=True) and len(set(group)) == len(group) for group in sizes.values())
+        sizes.setdefault(encoding.container, []).append((encoding.bit_rate or 0, path.stat().st_size))
+    assert {"m4a", "mp3", "opus"} < set(sizes)
+    for group in sizes.values():
+        by_rate = [size for rate, size in sorted(group) if rate]
+        assert by_rate == sorted(set(by_rate))
+        lossless = [size for rate, size in group if not rate]
+        assert lossless == sorted(set(lossless), reverse=True)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +78,7 @@ def test_better_quality_makes_bigger_files(tmp_path: Path) -> None:
     [
         ("opus 128k", 44_100, "opus cannot have 44100 Hz: the file has 48000 Hz"),
         ("mp3 V0", 96_000, "cannot have 96000 Hz"),
+        ("aac 192k", 192_000, "m4a cannot have 192000 Hz"),
     ],
 )
 def test_a_rate_that_the_format_cannot_have_is_converted(tmp_path: Path, name: str, rate: int, sentence: str) -> None:
@@ -157,7 +163,7 @@ def test_files_of_others_are_read_or_refused(tmp_path: Path) -> None:
         read_record(text)
 
 
-@pytest.mark.parametrize("suffix", ["flac", "mp3", "opus", "wav"])
+@pytest.mark.parametrize("suffix", ["flac", "mp3", "opus", "wav", "m4a"])
 def test_broken_files_and_playlists_are_refused(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_song(tmp_path / "song.wav", tone(), ENCODINGS["wav 16 bit"], RECORD)

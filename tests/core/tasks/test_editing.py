@@ -20,14 +20,15 @@ from ace_core.render.conditions import SongConditions, SongPrompt, song_conditio
 from ace_core.render.prompts import caption_prompt
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.regions import Region
+from ace_core.stages.decode import finish_songs, splices_of
 from ace_core.stages.encode import encode_songs
-from ace_core.stages.sources import source_waveforms, whole_frames
+from ace_core.stages.sources import given_sources, source_waveforms, whole_frames
 from ace_core.tasks import extend as extending
 from ace_core.tasks.cover import cover_task
-from ace_core.tasks.extend import ExtendWindow, extend_task, extend_window
+from ace_core.tasks.extend import ExtendWindow, extend_task, extend_window, window_latents
 from ace_core.tasks.instructions import TaskName
 from ace_core.tasks.repaint import repaint_task
-from ace_core.tasks.song_task import BASE_TASKS, FrameSpan, SongTask, SourceHold, check_task, text_task
+from ace_core.tasks.song_task import BASE_TASKS, FrameSpan, SongTask, SourceHold, check_task, task_summary, text_task
 from ace_core.tasks.stems import track_task
 
 repeatable = settings(deadline=None, derandomize=True)
@@ -115,14 +116,61 @@ def test_frames_hold_all_samples_of_a_source() -> None:
 
 @pytest.mark.parametrize("name", get_args(TaskName))
 @pytest.mark.parametrize("variant", get_args(Variant))
-def test_stem_tasks_want_base_or_sft_weights(name: TaskName, variant: Variant) -> None:
+def test_stem_tasks_want_base_weights(name: TaskName, variant: Variant) -> None:
     task = SongTask(name, SAMPLES, LATENTS)
-    if variant == "turbo" and name in ("extract", "lego", "complete"):
-        with pytest.raises(ValueError, match=f"{name} needs a base or sft checkpoint and my-turbo is turbo"):
+    if name not in ("extract", "lego", "complete") or variant == "base":
+        assert check_task(task, SONG, variant, "a model") is None
+    elif variant.startswith("turbo"):
+        with pytest.raises(ValueError, match=f"{name} needs a base checkpoint and my-turbo is {variant}"):
             check_task(task, SONG, variant, "my-turbo")
     else:
-        check_task(task, SONG, variant, "a model")
+        warning = check_task(task, SONG, variant, "my-model")
+        assert warning is not None and warning.startswith(f"WARNING: {name} is made for base checkpoints and my-model")
     assert BASE_TASKS == ("extract", "lego", "complete")
+
+
+@pytest.mark.parametrize(
+    ("sides", "placed"),
+    [
+        ({"after_seconds": 20.0}, slice(0, 250)),
+        ({"before_seconds": 4.0}, slice(100, 350)),
+        ({"before_seconds": 4.0, "after_seconds": 2.0}, slice(100, 350)),
+    ],
+)
+def test_given_latents_lie_where_the_recording_does(sides: dict[str, float], placed: slice) -> None:
+    window = extend_window(tone(10, SAMPLE_RATE)[0], **sides)
+    recording = torch.randn(250, 64, generator=torch.Generator().manual_seed(8))
+    latents = window_latents(recording, window)
+    assert len(latents) == -(-(window.end - window.start) // SAMPLES_PER_FRAME)
+    assert torch.equal(latents[placed], recording)
+    assert not torch.cat((latents[: placed.start], latents[placed.stop :])).any()
+
+
+def test_a_context_cuts_given_latents() -> None:
+    window = extend_window(tone(50, SAMPLE_RATE)[0], after_seconds=10.0, context_seconds=30.0)
+    recording = torch.randn(1250, 64, generator=torch.Generator().manual_seed(8))
+    latents = window_latents(recording, window)
+    assert torch.equal(latents[:750], recording[500:]) and not latents[750:].any()
+    with pytest.raises(ValueError, match="multiples of 0.04 s, got 0.1 s"):
+        window_latents(recording[:250], extend_window(tone(10, SAMPLE_RATE)[0], before_seconds=0.1))
+
+
+def test_given_latents_must_be_those_of_the_recordings() -> None:
+    recordings, latents = tone(10, SAMPLE_RATE), torch.randn(250, 64)
+    assert torch.equal(given_sources([latents], recordings)[0], latents)
+    with pytest.raises(ValueError, match="latents of 2 songs for 1 recordings"):
+        given_sources([latents, latents], recordings)
+    for wrong in (latents[:249], torch.cat((latents, latents[:1]))):
+        with pytest.raises(ValueError, match="the audio 10 s: connect those that it was decoded from"):
+            given_sources([wrong], recordings)
+
+
+def test_a_song_with_codes_has_five_frames_a_code() -> None:
+    def frames(seconds: float, codes: int) -> int:
+        return text_task(Blueprint(duration_seconds=seconds, audio_codes=[1] * codes)).frames
+
+    assert [frames(30.5, 152), frames(12.34, 61), frames(30.0, 150)] == [760, 305, 750]
+    assert [frames(30.0, 140), frames(30.0, 160)] == [750, 750]
 
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
@@ -214,7 +262,29 @@ def test_lego_keeps_hearing_the_source_where_it_adds() -> None:
     song = conditions(task)
     assert torch.equal(song.source, LATENTS)
     assert song.mask.nonzero()[:, 0].tolist() == [*range(50, 100), *range(150, 175)]
-    assert (song.hold, task.splice) == (None, None)
+    assert song.hold is None
+
+
+def test_lego_in_regions_is_silent_elsewhere() -> None:
+    task = track_task("lego", LATENTS, SAMPLES, ["drums"], regions=[Region(2, 4), Region(6, 7)])
+    assert track_task("lego", LATENTS, SAMPLES, ["drums"]).splice is None
+    assert task.splice is not None and not task.splice.keeps_level
+    assert "new: 2-4 s, 6-7 s" in task_summary(task)
+    rendered = 0.2 * torch.randn(2, SAMPLES, generator=torch.Generator().manual_seed(3))
+    stems, notes = finish_songs(rendered[None], [SAMPLES], splices=splices_of([task], [SAMPLES]))
+    (stem,), fade = stems, round(0.05 * SAMPLE_RATE)
+    assert notes == () and stem.shape == (2, SAMPLES)
+    assert stem.abs().max() == pytest.approx(10 ** (-1 / 20))  # levelled as other songs are
+    playing = torch.zeros(SAMPLES, dtype=torch.bool)
+    for start, end in ((2, 4), (6, 7)):
+        playing[start * SAMPLE_RATE - fade : end * SAMPLE_RATE + fade] = True
+        part = slice(start * SAMPLE_RATE, end * SAMPLE_RATE)
+        gain = stem[:, part] / rendered[:, part]
+        torch.testing.assert_close(gain, gain.mean().expand_as(gain), atol=1e-4, rtol=1e-4)
+    assert not stem[:, ~playing].any()
+    before = slice(2 * SAMPLE_RATE - fade, 2 * SAMPLE_RATE)
+    assert stem[:, before].abs().max() > 0  # it fades in, not cuts
+    assert (stem[:, before] / rendered[:, before])[0].diff().min() > -1e-5
 
 
 @pytest.mark.parametrize("structure", ["codes", "latents"])

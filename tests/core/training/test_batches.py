@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 import torch
 from training_data import random_sample
 
+from ace_core.checkpoints.variants import Variant
 from ace_core.training.batches import batch_clips, batches_per_epoch, make_example
 from ace_core.training.seeds import seeded
-from ace_core.training.timesteps import TURBO_LEVELS, condition_dropout, draw_level
+from ace_core.training.timesteps import condition_dropout, draw_level
 
 PUBLISHED_TURBO = (1, 0.9545454545454546, 0.9, 0.8333333333333334, 0.75, 0.6428571428571429, 0.5, 0.3)
 LENGTHS = (50, 50, 60, 50, 70, 60, 50)
 
 
-def test_turbo_sees_its_eight_levels_alike() -> None:
-    assert pytest.approx(PUBLISHED_TURBO) == TURBO_LEVELS
-    counts = Counter(draw_level("turbo", seeded(0, number)) for number in range(4000))
-    assert set(counts) == set(TURBO_LEVELS)
+@pytest.mark.parametrize(
+    ("variant", "levels"),
+    [
+        ("turbo", PUBLISHED_TURBO),
+        ("turbo-continuous", PUBLISHED_TURBO),
+        ("turbo-shift1", [1 - step / 8 for step in range(8)]),
+    ],
+)
+def test_turbo_sees_its_eight_levels_alike(variant: Variant, levels: Sequence[float]) -> None:
+    counts = Counter(draw_level(variant, seeded(0, number)) for number in range(4000))
+    assert sorted(counts, reverse=True) == pytest.approx(list(levels))
     assert min(counts.values()) > 400 and max(counts.values()) < 600
 
 

@@ -6,7 +6,12 @@ class _Widget:
     extra_dict: dict[str, Any]
 
 class _Type:
+    io_type: ClassVar[str]
+
     class Input(_Widget):
+        id: str
+        io_type: str
+
         def __init__(
             self,
             id: str,
@@ -58,6 +63,7 @@ class UploadType:
 
 @dataclass
 class Schema:
+    inputs: list[_Type.Input]
     def __init__(self, **fields: Any) -> None: ...
 
 class NodeOutput:

@@ -1,0 +1,211 @@
+// @ts-check
+// All that knows ComfyUI's page: widgets, wires, addresses of files, panels inside nodes, texts.
+//
+// Traps:
+// - Links are a Map in new pages and an object in old ones; a subgraph's own inputs have the origin -10.
+// - The Vue renderer keeps pointermove and pointerup from leaving a panel: see `bridgePointer`.
+// - `serialize` is two things: of the options for the prompt, of the widget for what a workflow saves.
+// - The type of a panel must be unknown to the page, which else draws a component of its own.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const PACK = "aceComposer"; // where locales/*/main.json has the texts of the page
+const SUBGRAPH_INPUT = -10;
+const MOST_STEPS = 10_000; // of a walk along wires
+const SAMPLE = "sample (built in)"; // a choice of Load Song (nodes/files/load_song.py)
+const SAMPLE_ADDRESS = new URL("sample_song.mp3", import.meta.url).href;
+const STYLE = new URL("ace_composer.css", import.meta.url).href;
+
+/** @type {Promise<Record<string, any>> | undefined} */
+let texts;
+
+/** Register an extension of this pack; the page knows it as acecomposer.NAME. */
+export const register = (/** @type {string} */ name, /** @type {object} */ hooks) =>
+  app.registerExtension({ name: `acecomposer.${name}`, ...hooks });
+
+export const widgetOf = (/** @type {any} */ node, /** @type {string} */ name) =>
+  node.widgets?.find((/** @type {any} */ widget) => widget.name === name);
+
+/** Set a widget as if by hand; the plain widgets are what a prompt is made from. */
+export const setWidget = (/** @type {any} */ node, /** @type {string} */ name, /** @type {unknown} */ value) => {
+  const widget = widgetOf(node, name);
+  if (!widget) return;
+  widget.value = value;
+  widget.callback?.(value, app.canvas, node);
+  app.graph.setDirtyCanvas(true, true);
+};
+
+const linkOf = (/** @type {any} */ graph, /** @type {any} */ id) =>
+  id === null || id === undefined ? null : (graph.links.get?.(id) ?? graph.links[id] ?? null);
+
+/** The node of a subgraph in the graph around it. */
+const holderOf = (/** @type {any} */ graph) => {
+  const graphs = [app.graph, ...(app.graph.subgraphs?.values() ?? [])];
+  for (const outer of graphs) {
+    const holder = outer.nodes.find((/** @type {any} */ node) => node.subgraph === graph);
+    if (holder) return holder;
+  }
+  return null;
+};
+
+/**
+ * Where the wire of an input comes from, through reroutes, bypassed nodes and the borders of subgraphs.
+ * @param {any} node
+ * @param {number} index of the input
+ * @returns {{ node: any, slot: number } | null}
+ */
+export const originOf = (node, index) => {
+  let graph = node.graph;
+  let link = linkOf(graph, node.inputs?.[index]?.link);
+  for (let step = 0; link && step < MOST_STEPS; step++) {
+    if (link.origin_id === SUBGRAPH_INPUT) {
+      const holder = holderOf(graph);
+      if (!holder) return null;
+      graph = holder.graph;
+      link = linkOf(graph, holder.inputs[link.origin_slot]?.link);
+      continue;
+    }
+    const origin = graph.getNodeById(link.origin_id);
+    if (!origin) return null;
+    if (origin.subgraph) {
+      graph = origin.subgraph;
+      link = linkOf(graph, graph.outputs?.[link.origin_slot]?.linkIds?.[0]);
+    } else if (origin.type === "Reroute") {
+      link = linkOf(graph, origin.inputs[0]?.link);
+    } else return { node: origin, slot: link.origin_slot };
+  }
+  return null;
+};
+
+/** The index of an input by its name, or -1. */
+export const inputIndex = (/** @type {any} */ node, /** @type {string} */ name) =>
+  node.inputs?.findIndex((/** @type {any} */ input) => input.name === name) ?? -1;
+
+/** All nodes before a node, the nearest first. */
+export const upstream = (/** @type {any} */ node) => {
+  const found = new Set([node]);
+  for (const each of found) {
+    for (let index = 0; index < (each.inputs?.length ?? 0); index++) {
+      const origin = originOf(each, index);
+      if (origin) found.add(origin.node);
+    }
+  }
+  found.delete(node);
+  return [...found];
+};
+
+/** Add a node of this pack to the graph of another, to its right. */
+export const addBeside = (/** @type {any} */ node, /** @type {string} */ type) => {
+  const added = /** @type {any} */ (globalThis).LiteGraph.createNode(type);
+  added.pos = [node.pos[0] + node.size[0] + 40, node.pos[1]];
+  node.graph.add(added);
+  return added;
+};
+
+/** Where the page finds a file that a node has written or that a user has uploaded. */
+export const fileAddress = (/** @type {{ filename: string, subfolder: string, type: string }} */ file) =>
+  api.apiURL(`/view?${new URLSearchParams({ filename: file.filename, subfolder: file.subfolder, type: file.type })}`);
+
+/**
+ * The recording behind a wire, where the wire comes from a node that loads a file.
+ * @returns {{ node: any, address: string } | null}
+ */
+export const recordingBehind = (/** @type {any} */ node, /** @type {string} */ input) => {
+  const origin = originOf(node, inputIndex(node, input))?.node;
+  const file = origin && widgetOf(origin, "audio")?.value;
+  if (typeof file !== "string" || !file) return null;
+  if (file === SAMPLE) return { node: origin, address: SAMPLE_ADDRESS };
+  const [, subfolder = "", filename, type = "input"] = file.match(/^(?:(.*)\/)?([^/]+?)(?: \[(\w+)\])?$/) ?? [];
+  return filename ? { node: origin, address: fileAddress({ filename, subfolder, type }) } : null;
+};
+
+/** Call `act` after a widget was set by hand or by `setWidget`. */
+export const onWidget = (/** @type {any} */ node, /** @type {string} */ name, /** @type {() => void} */ act) => {
+  const widget = widgetOf(node, name);
+  if (!widget) return;
+  const before = widget.callback;
+  widget.callback = function (/** @type {any[]} */ ...given) {
+    before?.apply(this, given);
+    act();
+  };
+};
+
+/** Call `act` after wires of a node have changed, and after its graph was loaded. */
+export const onWires = (/** @type {any} */ node, /** @type {() => void} */ act) => {
+  for (const name of ["onConnectionsChange", "onGraphConfigured"]) {
+    const before = node[name];
+    node[name] = function (/** @type {any[]} */ ...given) {
+      before?.apply(this, given);
+      queueMicrotask(act);
+    };
+  }
+};
+
+/** The texts of one widget in the user's language, English where a language lacks them. */
+export const textsOf = async (/** @type {string} */ widget) => {
+  texts ??= api.fetchApi("/i18n").then((/** @type {Response} */ answer) => answer.json());
+  const all = (await texts) ?? {};
+  const language = app.ui.settings.getSettingValue("Comfy.Locale") ?? "en";
+  return { ...all.en?.[PACK]?.[widget], ...all[language]?.[PACK]?.[widget] };
+};
+
+/** Let those who listen at the window hear a pointer that the Vue renderer keeps inside the panel. */
+export const bridgePointer = (/** @type {HTMLElement} */ element) => {
+  element.addEventListener("pointerdown", (event) => element.setPointerCapture(event.pointerId), { capture: true });
+  for (const type of ["pointermove", "pointerup", "pointercancel"])
+    element.addEventListener(type, (event) => {
+      event.stopPropagation();
+      window.dispatchEvent(new PointerEvent(type, /** @type {PointerEvent} */ (event)));
+    });
+};
+
+/**
+ * A panel of a fixed height at the end of a node; it is in no prompt and in no saved workflow.
+ * @param {any} node
+ * @param {string} name
+ * @param {number} height
+ */
+export const addPanel = (node, name, height) => {
+  if (!document.querySelector(`link[href="${STYLE}"]`)) {
+    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: STYLE });
+    document.head.append(link);
+  }
+  const element = document.createElement("div");
+  element.className = "ace-panel";
+  element.style.height = `${height}px`;
+  for (const type of ["wheel", "keydown"]) element.addEventListener(type, (event) => event.stopPropagation());
+  const fixed = () => height;
+  const widget = node.addDOMWidget(name, `ACE_${name.toUpperCase()}`, element, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: fixed,
+    getMaxHeight: fixed,
+    getValue: () => "",
+    setValue: () => {},
+  });
+  widget.serialize = false;
+  return element;
+};
+
+/** Call `show` with what a node tells the page: after a run, and when the page remembers an earlier one. */
+export const onResult = (/** @type {any} */ node, /** @type {(result: any) => void} */ show) => {
+  const before = node.onExecuted;
+  node.onExecuted = function (/** @type {any} */ result) {
+    before?.call(this, result);
+    show(result ?? {});
+  };
+};
+
+/** The node that the page means by the key of a result: an id, or that of a subgraph and an id. */
+export const nodeOfResult = (/** @type {string} */ key) => {
+  const [id, graph] = key.split(":").reverse();
+  return (graph ? app.graph.subgraphs?.get(graph) : app.graph)?.getNodeById(id) ?? null;
+};
+
+export const onRemoved = (/** @type {any} */ node, /** @type {() => void} */ clean) => {
+  const before = node.onRemoved;
+  node.onRemoved = function () {
+    clean();
+    before?.call(this);
+  };
+};
