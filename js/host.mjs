@@ -160,26 +160,28 @@ export const bridgePointer = (/** @type {HTMLElement} */ element) => {
 };
 
 /**
- * A panel of a fixed height at the end of a node; it is in no prompt and in no saved workflow.
+ * A panel at the end of a node; it is in no prompt and in no saved workflow.
  * @param {any} node
  * @param {string} name
  * @param {number} height
+ * @param {boolean} [grows] with the node; else the height is fixed
  */
-export const addPanel = (node, name, height) => {
+export const addPanel = (node, name, height, grows = false) => {
   if (!document.querySelector(`link[href="${STYLE}"]`)) {
     const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: STYLE });
     document.head.append(link);
   }
   const element = document.createElement("div");
   element.className = "ace-panel";
-  element.style.height = `${height}px`;
+  element.style.minHeight = `${height}px`;
+  element.style.height = grows ? "100%" : `${height}px`;
   for (const type of ["wheel", "keydown"]) element.addEventListener(type, (event) => event.stopPropagation());
   const fixed = () => height;
   const widget = node.addDOMWidget(name, `ACE_${name.toUpperCase()}`, element, {
     serialize: false,
     hideOnZoom: false,
     getMinHeight: fixed,
-    getMaxHeight: fixed,
+    ...(!grows && { getMaxHeight: fixed }),
     getValue: () => "",
     setValue: () => {},
   });
@@ -194,6 +196,25 @@ export const onResult = (/** @type {any} */ node, /** @type {(result: any) => vo
     before?.call(this, result);
     show(result ?? {});
   };
+};
+
+/** Call `act` with what this pack's server sends by a name. */
+export const onEvent = (/** @type {string} */ name, /** @type {(detail: any) => void} */ act) =>
+  api.addEventListener(/** @type {any} */ (name), (/** @type {any} */ event) => act(event.detail));
+
+/** The node that a run means: an id, or the ids of the subgraphs around it and an id. */
+export const nodeOfRun = (/** @type {string} */ path) => {
+  const ids = String(path).split(":");
+  let graph = app.graph;
+  for (const id of ids.slice(0, -1)) graph = graph?.getNodeById(id)?.subgraph;
+  return graph?.getNodeById(ids.at(-1)) ?? null;
+};
+
+/** Make a node as tall as what is in it needs, unless it is taller. */
+export const fit = (/** @type {any} */ node) => {
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
+  app.graph.setDirtyCanvas(true, true);
 };
 
 /** The node that the page means by the key of a result: an id, or that of a subgraph and an id. */

@@ -8,8 +8,6 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io, ui
 
-from .host import feedback
-
 CATEGORY = "audio/ACE Composer"
 
 
@@ -23,13 +21,12 @@ def filename_input(default: str) -> Any:
     )
 
 
-def shown(node: type[io.ComfyNode], text: str, *outputs: Any, **more_ui: Any) -> io.NodeOutput:
-    """A node's outputs, with text shown on it.
+def shown(text: str, *outputs: Any, **more_ui: Any) -> io.NodeOutput:
+    """A node's outputs, with text shown on it (`js/node_texts.js`).
 
     Args:
         more_ui: further results for the page, by their key, such as files or pictures.
     """
-    feedback.show_text(node.hidden.unique_id, text)
     return io.NodeOutput(*outputs, ui={**ui.PreviewText(text).as_dict(), **more_ui})
 
 

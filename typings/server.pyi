@@ -1,5 +1,7 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
 class PromptServer:
     instance: ClassVar[PromptServer]
-    def send_progress_text(self, text: str, node_id: str) -> None: ...
+    client_id: str | None
+
+    def send_sync(self, event: str, data: dict[str, Any], sid: str | None) -> None: ...

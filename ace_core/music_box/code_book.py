@@ -50,8 +50,15 @@ CLOCK_MARK, SOUND_MARK = 4.0, -4.0
 PULSE_CHANNEL = GROUPS["drums"].start
 FIRST_BIT_CHANNEL = GROUPS["bass"].start
 
-# Where in a planner's vectors each kind begins.
-_SLOT, _CLOCK, VECTOR_COUNT = SIXTEENTHS, SIXTEENTHS + 40, SIXTEENTHS + 41
+# Where in a planner's vectors each kind begins; those of the clock's sixteenths come first.
+_SLOT = SIXTEENTHS
+_CLOCK = _SLOT + 40
+_SOUND = _CLOCK + 1
+_HITS = _SOUND + 1
+_NOTE = _HITS + FSQ_LEVELS[0] * FSQ_LEVELS[3]
+_BAND = _NOTE + FSQ_LEVELS[1]
+_CHORD = _BAND + FSQ_LEVELS[2]
+VECTOR_COUNT = _CHORD + CHORDS
 
 Pulses = tuple[int, ...]
 """Frames of a code in which sixteenths start."""
@@ -76,18 +83,29 @@ def slot_levels(slot: int) -> tuple[int, int]:
     return slot % _SLOT_BASE, slot // _SLOT_BASE
 
 
-def code_vectors() -> Tensor:
-    """Of which vectors a planner's row of each code is the sum, int64 [64000, 3]; `VECTOR_COUNT` stands for none.
+def transposed(codes: Tensor, semitones: int) -> Tensor:
+    """Codes of sound as they are in another key."""
+    base = math.prod(FSQ_LEVELS[:4])
+    chord = codes // base  # levels 4 and 5 count it
+    return codes % base + base * ((chord + len(MODES) * semitones) % CHORDS)
 
-    Codes of the clock have one for their sixteenth, one for their slot, and one that all of them have. The planner is
-    not taught those of sound.
+
+def code_vectors() -> Tensor:
+    """Of which vectors a planner's row of each code is the sum, int64 [64000, 5]; `VECTOR_COUNT` stands for none.
+
+    Codes of the clock have one for their sixteenth, one for their slot, and one that all of them have. Codes of sound
+    have one that all of them have, and one each for the drums and when they are hit, the guitar and voice, the other
+    instruments, and the chord.
     """
     levels = level_indices(torch.arange(math.prod(FSQ_LEVELS)), FSQ_LEVELS)
+    none = torch.full((len(levels),), VECTOR_COUNT)
     number = levels[:, 0] + 8 * levels[:, 1]
     slot = levels[:, 2] + _SLOT_BASE * levels[:, 3]
-    parts = torch.stack((number, _SLOT + slot, torch.full_like(number, _CLOCK)), dim=1)
-    sound = levels[:, 4] + _CHORD_BASE * levels[:, 5] != CLOCK
-    return parts.masked_fill(sound[:, None], VECTOR_COUNT)
+    clock = torch.stack((torch.full_like(none, _CLOCK), number, _SLOT + slot, none, none), dim=1)
+    chord = levels[:, 4] + _CHORD_BASE * levels[:, 5]
+    parts = (levels[:, 0] + FSQ_LEVELS[0] * levels[:, 3] + _HITS, levels[:, 1] + _NOTE, levels[:, 2] + _BAND)
+    sound = torch.stack((torch.full_like(none, _SOUND), *parts, chord + _CHORD), dim=1)
+    return torch.where((chord == CLOCK)[:, None], clock, sound)
 
 
 def clock_code(number: int, slot: int) -> int:

@@ -3,16 +3,18 @@
 - Plans and songs: what it answers follows from the words of the request by the tables here, tempo by genre, key by
   mood, a caption in plain order, and for a song with words the verse of its mood. Some answers have other tempi, keys
   and lengths, as where a user has decided them; nothing is learned of these.
-- Codes: those of the clock at the tempo of the metadata, from the beginning or from anywhere.
+- Codes: those of the clock at the tempo of the metadata, from the beginning or from anywhere, each time also after the
+  prompt that guidance moves away from.
 
-It knows nothing of the codes of sound.
+What it hears in codes of sound is in `hearing_lessons.py`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
 from ..planner.chat_prompts import (
     codes_prompt,
@@ -59,7 +61,7 @@ VERSE_OF_MOOD = {
 LONGEST_CODES = 3000
 
 Dialogue = tuple[list[int], list[int]]
-"""Token ids of a request and its answer, and which of them are learned (1)."""
+"""Token ids of a request and its answer, and how much each of them counts; `NOT_LEARNED` for the request."""
 
 
 def planned(caption: str) -> dict[str, str | int]:
@@ -101,11 +103,11 @@ def text_dialogue(tokens: TextTokens, chance: random.Random) -> Dialogue:
         written = VERSE_OF_MOOD[mood] if sung else ""
     answer["language"] = "en" if sung else "unknown"
     decided = _decide(answer, chance) if chance.random() < 0.4 else ()
-    return _answered(tokens, prompt, answer, decided, f"\n\n# Lyric\n{written}" if written else "")
+    return answered(tokens, prompt, answer, f"\n\n# Lyric\n{written}" if written else "", decided=decided)
 
 
-def codes_dialogue(tokens: TextTokens, chance: random.Random) -> Dialogue:
-    """Codes of the clock after a plan, or sometimes after the prompt that guidance moves away from."""
+def codes_dialogues(tokens: TextTokens, chance: random.Random) -> tuple[Dialogue, Dialogue]:
+    """Codes of the clock after a plan, and the same codes after the unconditional prompt."""
     bpm = chance.randint(50, 170) if chance.random() < 0.6 else chance.choice(TEMPI)
     sung = chance.random() < 0.5
     caption = random_caption(chance)
@@ -119,17 +121,13 @@ def codes_dialogue(tokens: TextTokens, chance: random.Random) -> Dialogue:
     }
     if chance.random() < 0.5:
         metadata["caption"] = planned(caption)["caption"]
-    if chance.random() < 0.25:
-        prompt = negative_codes_prompt(tokens)
-    else:
-        prompt = codes_prompt(tokens, caption, lyrics, write_metadata(metadata))
     first = 0 if chance.random() < 0.4 else chance.randrange(LONGEST_CODES - 200)
     count = chance.randint(100, 200) if chance.random() < 0.1 else chance.randint(10, 50)
-    codes = _clock(nearest_tempo(bpm))[first : first + count]
-    learned = [NOT_LEARNED] * len(prompt) + [1] * len(codes)
-    if first:
-        learned[len(prompt)] = NOT_LEARNED
-    return [*prompt, *(FIRST_CODE + code for code in codes)], learned
+    codes = [FIRST_CODE + code for code in _clock(nearest_tempo(bpm))[first : first + count]]
+    prompts = (codes_prompt(tokens, caption, lyrics, write_metadata(metadata)), negative_codes_prompt(tokens))
+    learned = [NOT_LEARNED if first else 1, *[1] * (count - 1)]
+    plan, unconditional = (([*prompt, *codes], [NOT_LEARNED] * len(prompt) + learned) for prompt in prompts)
+    return plan, unconditional
 
 
 @lru_cache
@@ -137,15 +135,27 @@ def _clock(bpm: int) -> list[int]:
     return clock_codes(bpm, LONGEST_CODES)
 
 
-def _answered(
-    tokens: TextTokens, prompt: list[int], answer: dict[str, str | int], decided: Sequence[str], rest: str
+def answered(
+    tokens: TextTokens,
+    prompt: list[int],
+    answer: Mapping[str, str | int],
+    rest: str,
+    *,
+    decided: Collection[str] = (),
+    weights: Mapping[str, int] = MappingProxyType({}),
 ) -> Dialogue:
+    """A request with its answer: metadata and what comes after them.
+
+    Args:
+        decided: metadata of which nothing is learned.
+        weights: how much metadata count, where it is not 1.
+    """
     ids, learned = [*prompt, THINK_START], [NOT_LEARNED] * len(prompt) + [1]
-    for line in write_metadata(answer).split("\n"):
+    for line in write_metadata(answer).split("\n") if answer else ():
         part = tokens.encode(f"\n{line}")
         name = line.partition(":")[0]
         ids += part
-        learned += [NOT_LEARNED if name in decided else 1] * len(part)
+        learned += [NOT_LEARNED if name in decided else weights.get(name, 1)] * len(part)
     end = [*tokens.encode("\n"), THINK_END, *(tokens.encode(rest) if rest else ()), TURN_END]
     return [*ids, *end], [*learned, *[1] * len(end)]
 

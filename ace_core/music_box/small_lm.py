@@ -55,11 +55,12 @@ class TrainedRows(NamedTuple):
 
 
 class Rows(nn.Module):
-    """An embedding of the tokens in use, by their place among them; the place after the last is unknown.
+    """An embedding of the tokens in use, by their place among them: tokens with a row of their own, those of which the
+    row is a sum, and last the unknown one.
 
     Args:
         ids: tokens with a row of their own.
-        sums: tokens of which the row is a sum, and the numbers of its vectors.
+        sums: the others, and the numbers of the vectors that each is a sum of.
         vectors: how many there are.
     """
 
@@ -84,13 +85,11 @@ class Rows(nn.Module):
         tokens = (*self.ids.tolist(), *sums, UNKNOWN)
         self._place_of = {token: place for place, token in enumerate(tokens)}
 
-    def table(self) -> Tensor:
-        """The rows of all places [places, hidden]."""
-        padded = F.pad(self.weight, (0, 0, 0, 1))
-        return F.embedding_bag(self._parts, padded, mode="sum")
-
     def forward(self, places: Tensor) -> Tensor:
-        return self.table()[places]
+        """The rows of places."""
+        padded = F.pad(self.weight, (0, 0, 0, 1))
+        rows: Tensor = F.embedding_bag(self._parts[places.flatten()], padded, mode="sum")
+        return rows.view(*places.shape, -1)
 
     def places(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Token ids as places [B, L], padded with the unknown one."""

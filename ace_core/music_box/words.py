@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..checkpoints.tokenizer import END_OF_TEXT, TextTokenizer
@@ -184,12 +185,22 @@ def listed_caption(chance: random.Random) -> str:
     chance.shuffle(names)
     band = [chance.choice(INSTRUMENT_WORDS[name]) for name in names]
     mood, genre = (chance.choice(chance.choice(list(table.values()))) for table in (MOOD_WORDS, GENRE_WORDS))
-    listed = ", ".join(band[:-1]) + (chance.choice((" and ", ", ")) if len(band) > 1 else "") + "".join(band[-1:])
-    form = chance.choice(("{mood} {genre} with {band}", "{genre}, {mood}, {band}", "{band}, {mood} {genre}", "{band}"))
-    caption = form.format(mood=mood, genre=genre, band=listed)
+    caption = _in_a_list(mood, genre, band, chance)
     if chance.random() < 0.25:
         caption += f", {chance.choice(UNWANTED)} {chance.choice(chance.choice(list(INSTRUMENT_WORDS.values())))}"
     return caption
+
+
+def worded_caption(mood: str, genre: str, instruments: Sequence[str], chance: random.Random) -> str:
+    """A mood, a genre and instruments of the box in some of the words for them."""
+    band = [chance.choice(INSTRUMENT_WORDS[name]) for name in instruments]
+    return _in_a_list(chance.choice(MOOD_WORDS[mood]), chance.choice(GENRE_WORDS[genre]), band, chance)
+
+
+def _in_a_list(mood: str, genre: str, band: Sequence[str], chance: random.Random) -> str:
+    listed = ", ".join(band[:-1]) + (chance.choice((" and ", ", ")) if len(band) > 1 else "") + "".join(band[-1:])
+    form = chance.choice(("{mood} {genre} with {band}", "{genre}, {mood}, {band}", "{band}, {mood} {genre}", "{band}"))
+    return form.format(mood=mood, genre=genre, band=listed)
 
 
 def random_caption(chance: random.Random) -> str:

@@ -69,4 +69,4 @@ class AceComposerCover(io.ComfyNode):
         songs = [
             cover_task(latents, waveforms.shape[-1], **options) for latents in encode_source(NETWORKS, vae, waveforms)
         ]
-        return task_output(cls, songs)
+        return task_output(songs)

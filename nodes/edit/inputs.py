@@ -76,7 +76,7 @@ def source_audio(audio: Mapping[str, Any] | None, *, max_seconds: float = MAX_DU
     return source_waveforms(audio["waveform"], audio["sample_rate"], max_seconds=max_seconds)
 
 
-def task_output(node: type[io.ComfyNode], songs: Sequence[SongTask], *notes: str, **more_ui: Any) -> io.NodeOutput:
+def task_output(songs: Sequence[SongTask], *notes: str, **more_ui: Any) -> io.NodeOutput:
     """Output of a task node, with what it will do shown on the node; `more_ui` is for the page."""
     text = "\n".join([*(task_summary(song) for song in songs), *notes])
-    return shown(node, text, AceTask(tuple(songs)), **more_ui)
+    return shown(text, AceTask(tuple(songs)), **more_ui)

@@ -128,7 +128,7 @@ class AceComposerRepaint(io.ComfyNode):
             notes.append(f"strength belongs to the mode balanced: {mode} does not use it")
         sources = zip(source_latents(vae, waveforms, latent), waveforms, regions, strict=True)
         songs = [repaint_task(*source, mode=mode, strength=strength) for source in sources]
-        return task_output(cls, songs, *notes, **_heard(waveforms))
+        return task_output(songs, *notes, **_heard(waveforms))
 
 
 def _heard(waveforms: Tensor) -> dict[str, list[dict[str, Any]]]:
@@ -227,4 +227,4 @@ class AceComposerExtend(io.ComfyNode):
             sources = [window_latents(*each) for each in zip(given, windows, strict=True)]
         songs = [extend_task(item, window) for item, window in zip(sources, windows, strict=True)]
         start, end = windows[0].start / SAMPLE_RATE, windows[0].end / SAMPLE_RATE
-        return task_output(cls, songs, f"the model renders {start:g}-{end:g} s of it")
+        return task_output(songs, f"the model renders {start:g}-{end:g} s of it")

@@ -88,7 +88,7 @@ class AceComposerMix(io.ComfyNode):
         stems = [_stem(inputs[f"audio_{number}"]) for number in numbers]
         channels = [Channel(*(inputs[f"{name}_{number}"] for name in ("gain_db", "pan", "mute"))) for number in numbers]
         mixed, lowered = lowered_to_full_scale(mix(stems, channels))
-        return shown(cls, "\n".join(_levels(lowered)), {"waveform": mixed, "sample_rate": SAMPLE_RATE})
+        return shown("\n".join(_levels(lowered)), {"waveform": mixed, "sample_rate": SAMPLE_RATE})
 
 
 def _levels(lowered: Sequence[float]) -> Iterator[str]:

@@ -51,7 +51,7 @@ class AceComposerExtract(io.ComfyNode):
             for latents in encode_source(NETWORKS, vae, waveforms)
             for track in chosen
         ]
-        return task_output(cls, songs)
+        return task_output(songs)
 
 
 class AceComposerLego(io.ComfyNode):
@@ -88,7 +88,7 @@ class AceComposerLego(io.ComfyNode):
             track_task("lego", latents, waveforms.shape[-1], (track,), regions=parts)
             for latents in encode_source(NETWORKS, vae, waveforms)
         ]
-        return task_output(cls, songs)
+        return task_output(songs)
 
 
 class AceComposerComplete(io.ComfyNode):
@@ -111,7 +111,7 @@ class AceComposerComplete(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: AceVae, audio: Mapping[str, Any] | None, **tracks: bool) -> io.NodeOutput:
-        return _completed(cls, vae, audio, chosen_tracks(tracks))
+        return _completed(vae, audio, chosen_tracks(tracks))
 
 
 class AceComposerVocalToBacking(io.ComfyNode):
@@ -145,12 +145,10 @@ class AceComposerVocalToBacking(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: AceVae, audio: Mapping[str, Any] | None, genre: str, more_tracks: str = "") -> io.NodeOutput:
-        return _completed(cls, vae, audio, backing_tracks(genre, more_tracks))
+        return _completed(vae, audio, backing_tracks(genre, more_tracks))
 
 
-def _completed(
-    node: type[io.ComfyNode], vae: AceVae, audio: Mapping[str, Any] | None, tracks: Sequence[str]
-) -> io.NodeOutput:
+def _completed(vae: AceVae, audio: Mapping[str, Any] | None, tracks: Sequence[str]) -> io.NodeOutput:
     waveforms = source_audio(audio)
     sources = encode_source(NETWORKS, vae, waveforms)
-    return task_output(node, [track_task("complete", source, waveforms.shape[-1], tracks) for source in sources])
+    return task_output([track_task("complete", source, waveforms.shape[-1], tracks) for source in sources])

@@ -102,7 +102,6 @@ class AceComposerLoadSong(io.ComfyNode):
         hashes, notes = model_hashes(model, text_encoder, vae, planner)
         text = "\n".join((*_summary(record), *_model_lines(record, hashes), *notes))
         return shown(
-            cls,
             text,
             (record.blueprint,),
             {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate},

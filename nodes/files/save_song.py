@@ -120,7 +120,6 @@ class AceComposerSaveSong(io.ComfyNode):
             results.graph_to_save(cls.hidden),
         )
         return shown(
-            cls,
             "\n".join((*lines, *notes, *hash_notes)),
             audio=files,
             **takes(sounds, files, records=records, scores=judged),

@@ -11,7 +11,7 @@ from server import PromptServer
 
 from ...ace_core.progress import Progress
 
-_ENTITIES = str.maketrans({character: f"&#{ord(character)};" for character in "&<>\"'`*_~[]()!|\\:@#"})
+TEXT_EVENT = "acecomposer.text"
 
 
 def progress() -> Progress:
@@ -41,11 +41,7 @@ def nothing() -> ExecutionBlocker:
 
 
 def show_text(node_id: str | None, text: str) -> None:
-    """Show text on a node of the graph, every character of it; does nothing where no server runs.
-
-    One renderer of the page takes it for Markdown, where a line ends with two spaces, the other for HTML. Much of the
-    text comes from files, so what either would take for more than text is written as entities.
-    """
+    """Show text on a node of the graph while it runs (`js/node_texts.js`); does nothing where nobody looks on."""
     server = getattr(PromptServer, "instance", None)
-    if server is not None and node_id is not None:
-        server.send_progress_text(text.translate(_ENTITIES).replace("\n", "  \n"), node_id)
+    if server is not None and server.client_id is not None and node_id is not None:
+        server.send_sync(TEXT_EVENT, {"node": node_id, "text": text}, server.client_id)

@@ -117,7 +117,7 @@ class AceComposerLoadLora(io.ComfyNode):
             adapters=(*model.adapters, applied),
         )
         lines = (f"{applied!r}: {describe_adapter(files)}", *_useless_strengths(applied), *remarks)
-        return shown(cls, "\n".join(lines), adapted)
+        return shown("\n".join(lines), adapted)
 
 
 class AceComposerSaveLora(io.ComfyNode):
@@ -195,7 +195,7 @@ class AceComposerSaveLora(io.ComfyNode):
             dtype=getattr(torch, precision),
         )
         place = (saved.parent if STYLES[style] == "peft" else saved).relative_to(root).as_posix()
-        return shown(cls, "\n".join((f"{FOLDER}/{place}", _size(extraction), *_left_out(model, base))))
+        return shown("\n".join((f"{FOLDER}/{place}", _size(extraction), *_left_out(model, base))))
 
 
 def lora_name_input() -> Any:

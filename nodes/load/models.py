@@ -106,7 +106,7 @@ class AceComposerLoadModels(io.ComfyNode):
         loaded = load_models(NETWORKS, sources, variant=None if variant == "auto" else variant, precision=precision)
         dtype = str(loaded[0].dtype).removeprefix("torch.")
         note = sources.model.variant_note if variant == "auto" else None
-        return shown(cls, "\n".join(filter(None, (f"{loaded[0]!r}, {dtype}", note))), *loaded)
+        return shown("\n".join(filter(None, (f"{loaded[0]!r}, {dtype}", note))), *loaded)
 
 
 def chosen_sources(model: str, text_encoder: str, vae: str) -> ModelSources:

@@ -78,4 +78,4 @@ class AceComposerLoadPlanner(io.ComfyNode):
         path = choices.chosen_path("planner", planner, choices.planner_places())
         loaded = load_planner(NETWORKS, path, precision=precision, int8=weights == INT8)
         dtype = str(loaded.lm.dtype).removeprefix("torch.")
-        return shown(cls, f"{loaded!r}, {dtype}, {weights} weights", loaded)
+        return shown(f"{loaded!r}, {dtype}, {weights} weights", loaded)

@@ -12,8 +12,7 @@ from ...ace_core.song.languages import LANGUAGES
 from ...ace_core.song.lyric_reader import lyrics_in_text
 from ...ace_core.song.texts import plain_lines
 from .. import compat
-from ..host import feedback
-from ..node import CATEGORY
+from ..node import CATEGORY, shown
 from ..wires import AceBlueprintWire
 
 AUTO = "auto"
@@ -114,7 +113,5 @@ class AceComposerBlueprint(io.ComfyNode):
         words, notes = (INSTRUMENTAL_LYRICS, ()) if instrumental else lyrics_in_text(lyrics)
         if not notes and words != plain_lines(words if instrumental else lyrics).strip():
             notes = ("times and what else is not sung are taken off the lyrics",)
-        if notes:
-            feedback.show_text(cls.hidden.unique_id, "\n".join(notes))
         blueprint = Blueprint(lyrics=words, bpm=bpm or None, duration_seconds=duration_seconds or None, **fields)
-        return io.NodeOutput((blueprint,))
+        return shown("\n".join(notes), (blueprint,))

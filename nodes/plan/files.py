@@ -14,7 +14,7 @@ from ...ace_core.song.chatter import json_in
 from ...ace_core.song.official_params import in_our_names, is_official, plans_from_json
 from ...ace_core.song.text_encodings import decoded_text
 from .. import compat
-from ..host import feedback, folders, results
+from ..host import folders, results
 from ..node import CATEGORY, filename_input, shown
 from ..wires import AceBlueprint, AceBlueprintWire
 
@@ -51,7 +51,7 @@ class AceComposerEditBlueprint(io.ComfyNode):
     def execute(cls, blueprint: AceBlueprint, changes: str) -> io.NodeOutput:
         edited = _changed(blueprint, changes) if changes.strip() else blueprint
         text = blueprints_to_json(edited)
-        return shown(cls, text, edited, text)
+        return shown(text, edited, text)
 
 
 class AceComposerSaveBlueprint(io.ComfyNode):
@@ -78,7 +78,6 @@ class AceComposerSaveBlueprint(io.ComfyNode):
             results.name_of(filename_prefix, cls.hidden), {".json": blueprints_to_json(blueprint)}
         )
         place = "/".join(part for part in (saved["subfolder"], saved["filename"]) if part)
-        feedback.show_text(cls.hidden.unique_id, f"output/{place}")
         return io.NodeOutput(ui={"files": [saved], "text": (place,)})
 
 
@@ -132,7 +131,7 @@ class AceComposerLoadBlueprint(io.ComfyNode):
         except ValueError as error:
             raise ValueError(f"{file} cannot be read: {error}") from error
         text = blueprints_to_json(plans)
-        return shown(cls, "\n".join((*notes, text)), plans, text)
+        return shown("\n".join((*notes, text)), plans, text)
 
 
 def _text_of(path: Path) -> str:

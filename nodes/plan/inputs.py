@@ -13,12 +13,10 @@ from ...ace_core.sampling.noise import item_seeds
 from ...ace_core.song.blueprint import Blueprint
 from ...ace_core.song.fields import MAX_BATCH_SIZE, SONG_FIELDS
 from .. import compat
-from ..host import feedback
 from ..node import shown
 from ..wires import AceBlueprintWire
 
 MAX_SHOWN_CHARACTERS = 120
-MOST_IN_LINES = 2  # songs with a line for each field; more would make the node taller than the page
 SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i and equals that seed "
 "alone."
 
@@ -127,21 +125,13 @@ def plan_outputs() -> list[Any]:
     ]
 
 
-def planned_output(node: type[io.ComfyNode], planned: PlannedSongs, *notes: str) -> io.NodeOutput:
+def planned_output(planned: PlannedSongs, *notes: str) -> io.NodeOutput:
     """Outputs blueprint and text, with further notes; the node itself shows a shorter text."""
     full, short = (
         "\n\n".join([*(describe_plan(song, longest) for song in planned.blueprints), *planned.notes, *notes])
         for longest in (None, MAX_SHOWN_CHARACTERS)
     )
-    output = shown(node, short, planned.blueprints, full)
-    if len(planned.blueprints) > MOST_IN_LINES:
-        feedback.show_text(node.hidden.unique_id, _in_paragraphs(short))
-    return output
-
-
-def _in_paragraphs(text: str) -> str:
-    """Each block of lines as one line."""
-    return "\n\n".join(block.replace("\n", ", ") for block in text.split("\n\n"))
+    return shown(short, planned.blueprints, full)
 
 
 def describe_plan(song: Blueprint, longest: int | None) -> str:

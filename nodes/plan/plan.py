@@ -130,5 +130,5 @@ class AceComposerPlan(io.ComfyNode):
         seeds = seeds_for(blueprint, seed, batch_size)
         planned = plan_songs(NETWORKS, planner, blueprint, seeds, parameters, **options)
         return planned_output(
-            cls, planned, *changes.once(changes.PLAIN_CAPTION, applies=not options["rewrite_caption"])
+            planned, *changes.once(changes.PLAIN_CAPTION, applies=not options["rewrite_caption"])
         )

@@ -61,7 +61,7 @@ class AceComposerAudioToCodes(io.ComfyNode):
         results = tuple(with_codes(song, item) for song, item in zip(songs, codes, strict=True))
         text = "\n".join(map(audio_codes_text, codes))
         summary = "\n".join(f"{len(item)} codes, {len(item) / CODE_RATE:g} s" for item in codes)
-        return shown(cls, summary, results, text)
+        return shown(summary, results, text)
 
 
 class AceComposerUnderstand(io.ComfyNode):
@@ -111,4 +111,4 @@ class AceComposerUnderstand(io.ComfyNode):
         described = understand_waveforms(
             NETWORKS, planner, model, vae, waveforms, seeds, parameters, keep_codes=keep_codes
         )
-        return planned_output(cls, described)
+        return planned_output(described)

@@ -67,7 +67,7 @@ class AceComposerWriteSong(io.ComfyNode):
         decided = None if blueprint is None else blueprint[0]
         parameters, seeds = replace(WRITE_PARAMETERS, **sampling), seeds_for((), seed, batch_size)
         planned = write_songs(NETWORKS, planner, idea, seeds, parameters, instrumental=instrumental, decided=decided)
-        return planned_output(cls, planned)
+        return planned_output(planned)
 
 
 class AceComposerRewrite(io.ComfyNode):
@@ -105,4 +105,4 @@ class AceComposerRewrite(io.ComfyNode):
         parameters = replace(WRITE_PARAMETERS, **sampling)
         seeds = seeds_for(blueprint, seed, 1)
         planned = rewrite_songs(NETWORKS, planner, blueprint, seeds, parameters, rewrite_lyrics=rewrite_lyrics)
-        return planned_output(cls, planned)
+        return planned_output(planned)

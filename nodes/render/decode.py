@@ -152,7 +152,7 @@ class AceComposerDecode(io.ComfyNode):
         waveforms, remarks = finish_songs(waveforms, counts, levels, splices=splices)
         audio = {"waveform": waveforms, "sample_rate": SAMPLE_RATE}
         text = "\n".join((*notes, *remarks))
-        return shown(cls, text, audio) if text else io.NodeOutput(audio)
+        return shown(text, audio) if text else io.NodeOutput(audio)
 
 
 def chosen_splices(

@@ -98,4 +98,4 @@ class AceComposerEncode(io.ComfyNode):
             codes_strength=codes_strength,
             instruction=instruction,
         )
-        return shown(cls, "\n".join(encoded.notes), encoded.conditioning)
+        return shown("\n".join(encoded.notes), encoded.conditioning)

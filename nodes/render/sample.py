@@ -275,7 +275,7 @@ class AceComposerSample(io.ComfyNode):
         rendered = render_songs(NETWORKS, model, take, resolved, start_latents=start_latents)
         latent_out = rendered_latent(rendered, model.silence)
         task_note = TASK_NOTE if TASKS in latent_out else None
-        return shown(cls, "\n".join(filter(None, (rendered.comparison, summary, task_note))), latent_out)
+        return shown("\n".join(filter(None, (rendered.comparison, summary, task_note))), latent_out)
 
 
 def _scaler_input(name: str, band: str, usual: float, planned: float) -> Any:

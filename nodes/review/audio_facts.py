@@ -66,7 +66,7 @@ class AceComposerAudioFacts(io.ComfyNode):
         waveform = torch.stack([waveform_picture(item) for item in waveforms])
         pictures = torch.stack((spectrogram, waveform), dim=1).flatten(0, 1)
         preview = ui.PreviewImage(pictures, cls=cls).as_dict()
-        return shown(cls, text, text, spectrogram, waveform, facts_json(measured), **preview)
+        return shown(text, text, spectrogram, waveform, facts_json(measured), **preview)
 
 
 def _lines(name: str, facts: AudioFacts, plan: Sequence[Comparison]) -> Iterator[str]:

@@ -114,7 +114,7 @@ class AceComposerLyricTiming(io.ComfyNode):
         summary = "\n\n".join([*lines, "\n".join(places)]).strip()
         joined = [SONG_SEPARATOR.join(song[name] for song in texts) for name in list(FORMATS)[:-1]]
         document = json.dumps([json.loads(song["json"]) for song in texts], ensure_ascii=False, indent=1) + "\n"
-        return shown(cls, summary, *joined, document, files=files)
+        return shown(summary, *joined, document, files=files)
 
 
 def _texts(lyrics: TimedLyrics, parts: Granularity) -> dict[str, str]:

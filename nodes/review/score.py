@@ -134,7 +134,7 @@ class AceComposerScore(io.ComfyNode):
         judged = zip(heard, alignments, planned[0] if planned else none, strict=True)
         scores = tuple(song_scores(*item, part_weights) for item in judged)
         summary = "\n".join((score_table(scores), *_details(scores), *_absent(scores, planner, model)))
-        return shown(cls, summary, AceScores(scores), scores_json(scores))
+        return shown(summary, AceScores(scores), scores_json(scores))
 
 
 class AceComposerBestOfN(io.ComfyNode):
@@ -200,7 +200,6 @@ class AceComposerBestOfN(io.ComfyNode):
         chart = score_chart([song.value(rank_by) for song in songs], order, keep)[None]
         table = score_table(songs, order)
         return shown(
-            cls,
             table,
             feedback.unconnected("latent") if latent is None else picked_latent(latent, best),
             feedback.unconnected("audio") if audio is None else {**audio, "waveform": audio["waveform"][best]},

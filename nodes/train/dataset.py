@@ -156,7 +156,7 @@ class AceComposerDataset(io.ComfyNode):
         problems = [*_skipped_lines(scan.skipped), *scan.notes]
         songs = [f"{clip.name}: {clip.seconds:.0f} s, {clip.song!r}" for clip in dataset.clips]
         report = "\n".join([*facts, *problems, *songs])
-        return shown(cls, _first_lines([*facts, *problems]), dataset, report)
+        return shown(_first_lines([*facts, *problems]), dataset, report)
 
 
 class AceComposerLabelDataset(io.ComfyNode):
@@ -229,7 +229,7 @@ class AceComposerLabelDataset(io.ComfyNode):
         place = f"output/{folders.DATASETS_FOLDER}/{path.name}"
         listened = f"listened to {result.described} of {len(dataset.clips)} songs"
         lines = [place, listened, _known(result.dataset), *_skipped_lines(result.skipped), *notes]
-        return shown(cls, _first_lines(lines), result.dataset, place)
+        return shown(_first_lines(lines), result.dataset, place)
 
 
 class AceComposerPreprocess(io.ComfyNode):
@@ -274,7 +274,7 @@ class AceComposerPreprocess(io.ComfyNode):
             *(f"{name}: only its first {MAX_CLIP_SECONDS:g} s" for name in done.cropped),
             *remarks(dataset),
         ]
-        return shown(cls, _first_lines(lines), data)
+        return shown(_first_lines(lines), data)
 
 
 def _known(dataset: Dataset) -> str:

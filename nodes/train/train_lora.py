@@ -169,7 +169,6 @@ class AceComposerTrainLora(io.ComfyNode):
         )
         sound = samples.last if samples is not None else None
         return shown(
-            cls,
             summary,
             _adapted(model, file),
             lora,
