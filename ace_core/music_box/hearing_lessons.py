@@ -103,7 +103,7 @@ def _said(tokens: TextTokens, codes: Sequence[int], song: Song, chance: random.R
         "timesignature": 4,
     }
     prompt = understand_prompt(tokens, codes) if chance.random() < 0.8 else unheard_prompt(tokens)
-    subject = chance.choice(("all", "all", "caption", "caption", "lyrics", "field"))
+    subject = chance.choice(("all", "all", "all", "caption", "caption", "lyrics", "field"))
     if subject == "all":
         return answered(tokens, prompt, metadata, f"\n\n# Lyric\n{lyrics}", weights=_COUNTS_MORE)
     if subject == "lyrics":

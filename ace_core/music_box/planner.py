@@ -26,12 +26,12 @@ from .planner_lessons import Dialogue, codes_dialogues, text_dialogue
 from .small_lm import Report, TrainedRows
 
 PLANNER_CONFIG = small_lm.small_config(vocab_size=217_204, hidden_size=64, layers=4, units=256)
-_STEPS = 9_000
-_ANSWERS = 6_000  # of each kind
-_SONGS = 1_600  # that are heard
+_STEPS = 16_000
+_ANSWERS = 16_000  # in codes, and more in words and in hearing
+_SONGS = 3_000  # that are heard
 _BATCH = 24
 _ALIKE = 800  # a batch is taken from so many answers of about the same length
-_CODES_SHARE = 0.3  # of the batches
+_CODES_SHARE = 0.2  # of the batches
 _GUIDANCE = (1.0, 3.0)
 _SAMPLE = 256  # of codes of sound, which are no answers
 _LEARNING_RATE = 3e-3
@@ -91,10 +91,10 @@ def train_planner(tokenizer: TextTokenizer, *, steps: int = _STEPS, seed: int = 
 def _dialogues(
     tokens: TextTokens, *, answers: int, songs: int, seed: int
 ) -> tuple[list[Dialogue], list[tuple[Dialogue, Dialogue]]]:
-    """Lessons in words and in hearing, twice as many of these, and pairs of lessons in codes; the shortest first."""
+    """Lessons in words and in hearing, and pairs of lessons in codes; the shortest first."""
     chance = random.Random(seed)
     heard = list(heard_songs(songs, seed))
-    singles = [text_dialogue(tokens, chance) for _ in range(answers)]
+    singles = [text_dialogue(tokens, chance) for _ in range(answers * 3 // 2)]
     singles += [hearing_dialogue(tokens, heard, chance) for _ in range(2 * answers)]
     pairs = [codes_dialogues(tokens, chance) for _ in range(answers)]
     singles.sort(key=lambda dialogue: len(dialogue[0]))
