@@ -11,9 +11,11 @@ import { api } from "../../scripts/api.js";
 
 const PACK = "aceComposer"; // where locales/*/main.json has the texts of the page
 const SUBGRAPH_INPUT = -10;
+const MUTED = 2; // modes of nodes
+const BYPASSED = 4;
 const MOST_STEPS = 10_000; // of a walk along wires
-const SAMPLE = "sample (built in)"; // a choice of Load Song (nodes/files/load_song.py)
-const SAMPLE_ADDRESS = new URL("sample_song.mp3", import.meta.url).href;
+export const SAMPLE = "sample (built in)"; // a choice of Load Song (nodes/files/load_song.py)
+export const SAMPLE_ADDRESS = new URL("sample_song.mp3", import.meta.url).href;
 const STYLE = new URL("ace_composer.css", import.meta.url).href;
 
 /** @type {Promise<Record<string, any>> | undefined} */
@@ -48,15 +50,27 @@ const holderOf = (/** @type {any} */ graph) => {
   return null;
 };
 
+/** The input that a bypassed node passes on through an output, as ComfyUI chooses it for a prompt. */
+const bypassInput = (/** @type {any} */ node, /** @type {number} */ slot, /** @type {string} */ wanted) => {
+  const { isValidConnection } = /** @type {any} */ (globalThis).LiteGraph;
+  const inputs = node.inputs ?? [];
+  if (wanted === "*") return inputs[slot] ?? inputs[0];
+  const fits = (/** @type {any} */ input) =>
+    isValidConnection(input.type, node.outputs[slot].type) && isValidConnection(input.type, wanted);
+  if (inputs[slot] && fits(inputs[slot])) return inputs[slot];
+  return inputs.find((/** @type {any} */ input) => input.type === wanted) ?? inputs.find(fits);
+};
+
 /**
  * Where the wire of an input comes from, through reroutes, bypassed nodes and the borders of subgraphs.
  * @param {any} node
  * @param {number} index of the input
- * @returns {{ node: any, slot: number } | null}
+ * @returns {{ node: any, slot: number } | null} null where there is no wire, and behind a muted node
  */
 export const originOf = (node, index) => {
   let graph = node.graph;
   let link = linkOf(graph, node.inputs?.[index]?.link);
+  const wanted = node.inputs?.[index]?.type;
   for (let step = 0; link && step < MOST_STEPS; step++) {
     if (link.origin_id === SUBGRAPH_INPUT) {
       const holder = holderOf(graph);
@@ -66,8 +80,10 @@ export const originOf = (node, index) => {
       continue;
     }
     const origin = graph.getNodeById(link.origin_id);
-    if (!origin) return null;
-    if (origin.subgraph) {
+    if (!origin || origin.mode === MUTED) return null;
+    if (origin.mode === BYPASSED) {
+      link = linkOf(graph, bypassInput(origin, link.origin_slot, wanted)?.link);
+    } else if (origin.subgraph) {
       graph = origin.subgraph;
       link = linkOf(graph, graph.outputs?.[link.origin_slot]?.linkIds?.[0]);
     } else if (origin.type === "Reroute") {
@@ -160,9 +176,10 @@ export const bridgePointer = (/** @type {HTMLElement} */ element) => {
 };
 
 /**
- * A panel at the end of a node; it is in no prompt and in no saved workflow.
+ * A panel at the end of a node; it is in no prompt and in no saved workflow. Its label is the text "title" of its name.
+ * Keys that are pressed in it stay there, except those with Ctrl, which are the page's.
  * @param {any} node
- * @param {string} name
+ * @param {string} name also of its texts
  * @param {number} height
  * @param {boolean} [grows] with the node; else the height is fixed
  */
@@ -172,10 +189,14 @@ export const addPanel = (node, name, height, grows = false) => {
     document.head.append(link);
   }
   const element = document.createElement("div");
-  element.className = "ace-panel";
+  element.className = `ace-panel ace-${name}`;
   element.style.minHeight = `${height}px`;
   element.style.height = grows ? "100%" : `${height}px`;
-  for (const type of ["wheel", "keydown"]) element.addEventListener(type, (event) => event.stopPropagation());
+  element.tabIndex = 0;
+  element.setAttribute("role", "group");
+  textsOf(name).then(({ title }) => element.setAttribute("aria-label", title));
+  element.addEventListener("wheel", (event) => event.stopPropagation());
+  element.addEventListener("keydown", (event) => event.ctrlKey || event.metaKey || event.stopPropagation());
   const fixed = () => height;
   const widget = node.addDOMWidget(name, `ACE_${name.toUpperCase()}`, element, {
     serialize: false,

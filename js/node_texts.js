@@ -13,10 +13,8 @@ const texts = new WeakMap();
 const show = (/** @type {any} */ node, /** @type {string} */ text) => {
   if (!texts.has(node)) {
     if (!text) return;
-    const shown = make("div", { class: "text", role: "status", tabindex: "0" });
-    const panel = addPanel(node, "text", HEIGHT, true);
-    panel.classList.add("ace-text");
-    panel.append(shown);
+    const shown = make("div", { class: "text", role: "status" });
+    addPanel(node, "text", HEIGHT, true).append(shown);
     texts.set(node, shown);
     fit(node);
   }

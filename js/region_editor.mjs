@@ -54,10 +54,6 @@ const read = async (/** @type {string} */ address) => {
  */
 export const regionEditor = async (node, panel) => {
   const texts = await textsOf("regions");
-  panel.classList.add("ace-regions");
-  panel.setAttribute("role", "group");
-  panel.setAttribute("aria-label", texts.regions);
-  panel.tabIndex = 0;
 
   /** @type {any} */
   let surfer;

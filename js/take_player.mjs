@@ -35,10 +35,6 @@ const waveOf = (/** @type {Take} */ take) => {
  */
 export const takePlayer = async (node, panel) => {
   const texts = await textsOf("takes");
-  panel.classList.add("ace-takes");
-  panel.setAttribute("role", "group");
-  panel.setAttribute("aria-label", texts.takes);
-  panel.tabIndex = 0;
 
   /** @type {Take[]} */
   let takes = [];

@@ -34,6 +34,13 @@ PLAYER_HAS = """(name) => [...document.querySelectorAll("audio")].some(
     (audio) => audio.currentSrc.includes(name) && audio.readyState >= HTMLMediaElement.HAVE_METADATA,
 )"""
 
+ADD_LOAD_SONG = """() => {
+    const node = LiteGraph.createNode("AceComposerLoadSong");
+    node.pos = [200, 200];
+    app.graph.clear();
+    app.graph.add(node);
+}"""
+
 
 class Saved(NamedTuple):
     """The workflow use_lora after a run: its page, the graph as it was saved, the renderer, what the console said."""
@@ -137,6 +144,12 @@ def test_the_sample_can_be_heard_and_another_song_again(saved: Saved) -> None:
     assert export_workflow(page).prompt == again.prompt
     set_widgets(page, ("AceComposerLoadSong", "audio", f"songs/{saved.song} [output]"))
     page.wait_for_function(PLAYER_HAS, arg=saved.song)
+
+
+def test_a_new_load_song_has_its_player_at_once(saved: Saved) -> None:
+    saved.page.evaluate(ADD_LOAD_SONG)
+    show_node(saved.page, "AceComposerLoadSong")
+    saved.page.wait_for_function(ALL_PLAYERS_ARE_READY, arg=1)
 
 
 def test_nothing_complained(saved: Saved) -> None:
