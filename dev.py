@@ -67,13 +67,14 @@ STEPS: dict[str, tuple[tuple[str, ...], ...]] = {  # step -> commands of the vir
     "lint": (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "."), (PAGE_TOOLS, "lint")),
     "types": (("-m", "mypy"), ("-m", "mypy", "benchmarks"), ("automation/node_types.py",), (PAGE_TOOLS, "types")),
     "page": ((PAGE_TOOLS, "test"),),
-    "unit": ((*PYTEST, *TWO_WORKERS, "-m", "not host and not browser and not gpu and not slow"),),
-    "slow": ((*PYTEST, *TWO_WORKERS, "-m", "slow and not host and not browser and not gpu"),),
+    "unit": ((*PYTEST, *TWO_WORKERS, "-m", "not host and not browser and not gpu and not abuse and not slow"),),
+    "slow": ((*PYTEST, *TWO_WORKERS, "-m", "slow and not host and not browser and not gpu and not abuse"),),
     "host": ((*PYTEST, "-m", f"host and not gpu{NOT_NEWER}"),),
     "browser": ((*PYTEST, "-m", f"browser{NOT_NEWER}"),),
+    "abuse": ((*PYTEST, *TWO_WORKERS, "-m", "abuse"),),
     "gpu": ((*PYTEST, "-m", "gpu"),),
 }
-DEFAULT_STEPS = ("lint", "types", "page", "unit", "slow", "host", "browser")
+DEFAULT_STEPS = ("lint", "types", "page", "unit", "slow", "host", "browser", "abuse")
 
 
 def say(text: str) -> None:
@@ -221,7 +222,7 @@ def test(names: Sequence[str], pytest_arguments: Sequence[str]) -> int:
     if unknown := [step for step in steps if step not in STEPS]:
         fail(f"there is no step {unknown[0]!r}; the steps are {', '.join(STEPS)} and all")
     newer_host = False
-    if not {"host", "browser", "gpu"}.isdisjoint(steps):
+    if not {"host", "browser", "abuse", "gpu"}.isdisjoint(steps):
         newer_host = host_version(prepare_host()) > OLDEST_VERSION
     if "host" in steps:
         prepare_music()

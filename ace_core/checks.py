@@ -9,6 +9,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 SHOWN_CHARACTERS = 80
+REASON_CHARACTERS = 200
 DAMAGE = (  # what reading a damaged file may raise, whoever reads it; none of them is how a caller cancels
     ArithmeticError,
     AssertionError,
@@ -27,6 +28,11 @@ def shown(value: object) -> str:
     """A value as an error message quotes it: its repr, cut after 80 characters."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+
+
+def reason(error: BaseException) -> str:
+    """What a library said of a file, as an error message quotes it: cut, since it may quote the file."""
+    return str(error)[:REASON_CHARACTERS]
 
 
 def check_choice(what: str, value: str, options: Collection[str]) -> None:

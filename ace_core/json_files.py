@@ -47,6 +47,18 @@ def checked_json(text: str | bytes, **hooks: Any) -> Any:
         raise json.JSONDecodeError("lists or objects go too deep", "", 0) from None
 
 
+def end_of_json(text: str, start: int) -> int:
+    """Where the JSON that begins at `start` ends.
+
+    Raises:
+        json.JSONDecodeError: as `checked_json`.
+    """
+    try:
+        return json.JSONDecoder(parse_int=_parsed_int).raw_decode(text, start)[1]
+    except RecursionError:
+        raise json.JSONDecodeError("lists or objects go too deep", "", 0) from None
+
+
 def _parsed_int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise json.JSONDecodeError(f"a number has {len(digits)} digits, more than {MAX_DIGITS}", "", 0)

@@ -23,7 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes: a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TESTS = Path(__file__).parent
-MARKED_FOLDERS = ("host", "browser", "gpu")
+MARKED_FOLDERS = ("host", "browser", "abuse", "gpu")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from ..checks import DAMAGE, shown
+from ..checks import DAMAGE, reason, shown
 from ..json_files import checked_json
 
 HEADER_LIMIT = 100_000_000  # bytes; what the safetensors library accepts
@@ -29,6 +29,8 @@ INDEX_SUFFIX = ".safetensors.index.json"
 STEMS = ("model", "diffusion_pytorch_model")
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 MAX_SHARD_NAME = 200
+MAX_DTYPE_NAME = 20
+MAX_TENSOR_NAME = 250  # messages name several
 _MAX_JSON_BYTES = 100_000_000
 BYTES_OF = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
@@ -78,7 +80,7 @@ def damage_named(path: Path) -> Iterator[None]:
     except CheckpointError:
         raise
     except DAMAGE as error:
-        said = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {str(error)[:200]}"
+        said = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {reason(error)}"
         raise CheckpointError(f"{path} is damaged and cannot be read ({said}); download it again.") from error
 
 
@@ -91,7 +93,7 @@ def read_json(path: Path) -> dict[str, Any]:
             raise ValueError(f"it has more than {_MAX_JSON_BYTES} bytes")
         content = checked_json(encoded)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}); download it again.") from error
+        raise CheckpointError(f"{path} cannot be read as JSON ({reason(error)}); download it again.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} should hold a JSON object but holds {type(content).__name__}.")
     return content
@@ -149,7 +151,10 @@ def _tensor(path: Path, name: str, entry: Any, data_begin: int) -> StoredTensor:
     """A tensor as the header describes it, of numbers that can be true."""
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     begin, end = offsets
-    if not isinstance(dtype, str) or not all(type(number) is int and number >= 0 for number in (*shape, *offsets)):
+    if len(name) > MAX_TENSOR_NAME:
+        raise ValueError(f"{shown(name)} is too long for the name of a tensor")
+    is_name = isinstance(dtype, str) and len(dtype) <= MAX_DTYPE_NAME
+    if not is_name or not all(type(number) is int and number >= 0 for number in (*shape, *offsets)):
         raise ValueError(f"{shown(entry)} is no tensor")
     size = BYTES_OF.get(dtype)
     if begin > end or size is not None and math.prod(shape) * size != end - begin:
@@ -176,7 +181,8 @@ def read_index(index: Path) -> WeightFiles:
     tensors = {name: tensor for header in headers for name, tensor in header.tensors.items()}
     lost = [name for name, shard in weight_map.items() if name not in tensors or tensors[name].file.name != shard]
     if lost:
-        raise CheckpointError(f"{index} and its shards disagree about {name_some(lost)}; download them again.")
+        names = name_some([name[:MAX_TENSOR_NAME] for name in lost])
+        raise CheckpointError(f"{index} and its shards disagree about {names}; download them again.")
     metadata = {key: value for header in headers for key, value in header.metadata.items()}
     return WeightFiles(index.parent, tensors, metadata, (index, *(header.path for header in headers)))
 

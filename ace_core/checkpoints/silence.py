@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..audio.waveform import LATENT_CHANNELS, LATENT_FRAME_RATE, MAX_DURATION_SECONDS, SAMPLE_RATE
-from ..checks import DAMAGE
+from ..checks import DAMAGE, reason
 from .files import CheckpointError, StoredTensor
 from .inspection import ModelFiles
 from .tensors import check_finite, tensor_reader
@@ -78,7 +78,7 @@ def _unpickled(path: Path) -> Tensor:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (*DAMAGE, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read as a tensor ({error}); download it again.") from error
+        raise CheckpointError(f"{path} cannot be read as a tensor ({reason(error)}); download it again.") from error
     if not isinstance(content, Tensor) or content.dtype != torch.float32 or content.ndim != 3:
         raise CheckpointError(
             f"{path} does not hold one fp32 tensor [1, {LATENT_CHANNELS}, frames]; download it again."

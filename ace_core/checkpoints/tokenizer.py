@@ -25,6 +25,8 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
+from ..checks import reason
+from ..json_files import checked_json
 from .files import CheckpointError
 
 END_OF_TEXT = "<|endoftext|>"
@@ -133,7 +135,9 @@ def load_tokenizer(folder: Path | str) -> TextTokenizer:
     try:
         backend = Tokenizer.from_file(str(file)) if file.is_file() else _from_vocabulary(folder)
     except Exception as error:  # the tokenizers library raises bare Exception for any fault in the files
-        raise CheckpointError(f"the tokenizer in {folder} cannot be read ({error}); download it again.") from error
+        raise CheckpointError(
+            f"the tokenizer in {folder} cannot be read ({reason(error)}); download it again."
+        ) from error
     tokenizer = TextTokenizer(backend)
     tokenizer.token_id(END_OF_TEXT)
     return tokenizer
@@ -181,14 +185,14 @@ def find_planner_tokenizer(weights: Path, rows: int, bundled: Path = QWEN_VOCABU
         if not file.is_file():
             continue
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
+            document = checked_json(file.read_text(encoding="utf-8"))
             ids = document["model"]["vocab"] | {token["content"]: token["id"] for token in document["added_tokens"]}
             if max(ids.values()) + 1 != rows:
                 continue
             others = [token for token in document["added_tokens"] if not _AUDIO_CODE.fullmatch(token["content"])]
             backend = Tokenizer.from_str(json.dumps(document | {"added_tokens": others}))
         except Exception as error:  # the tokenizers library raises bare Exception for any fault in the file
-            raise CheckpointError(f"{file} cannot be read ({error}); download it again.") from error
+            raise CheckpointError(f"{file} cannot be read ({reason(error)}); download it again.") from error
         _check_planner_ids(file, ids)
         return TextTokenizer(backend)
     return load_tokenizer(bundled)

@@ -8,6 +8,7 @@ LyCORIS and kohya (`song.caption`), and lyrics with times of every kind. `song.m
 Traps:
 - A plain `song.txt` means lyrics to the official trainer and a caption to most others. With lyrics in another file it
   is the caption; alone it is a caption if it is one line of words or has lines that nobody sings.
+- No pattern may look at a part of a text twice, see `song.chatter`.
 - Names from a Mac are decomposed, and Windows does not tell cases apart: names are compared by their keys.
 """
 
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -47,10 +49,10 @@ _RANKS = {ending: rank for rank, ending in enumerate(_ENDINGS)}
 _OF_A_LANGUAGE = re.compile(r"\.[a-z]{2,3}(?:-[a-z0-9]+)*(\.(?:lrc|srt|vtt|ass|ttml))$")  # song.en.vtt
 COMPANION_SUFFIXES = tuple(sorted({ending[ending.rindex(".") :] for ending in _ENDINGS}))
 
-_BLOCK = re.compile(r"<([A-Za-z_]+)>\s*(.*?)\s*</\1>", re.DOTALL)
+_BLOCK_MARK = re.compile(r"<(/?)([A-Za-z_]+)>")
 _NAMED_LINE = re.compile(r"[ \t]*([A-Za-z][A-Za-z _]{1,19}?)[ \t]*[:=][ \t]*(.*)")
 _LAST_FIELDS = ("lyrics", "lyric")
-_TAG = re.compile(r"^\s*\[[^\]\n]+\]", re.MULTILINE)
+_TAG = re.compile(r"^[^\S\n]*+\[[^\]\n]+\]", re.MULTILINE)
 _LONGEST_SUNG_LINE = 80  # on average
 _SHORTEST_CAPTION_WORDS = 6
 
@@ -114,7 +116,7 @@ def fields_in_text(text: str, known: Collection[str]) -> dict[str, object] | Non
     Args:
         known: names of fields in lower case, with underscores.
     """
-    blocks = {name.lower(): content for name, content in _BLOCK.findall(text) if name.lower() in known}
+    blocks = {name.lower(): content for name, content in _blocks(text) if name.lower() in known}
     if blocks and re.match(r"\s*<[A-Za-z_]+>", text):
         return {**blocks}
     fields: dict[str, list[str]] = {}
@@ -132,6 +134,24 @@ def fields_in_text(text: str, known: Collection[str]) -> dict[str, object] | Non
     if len(fields) == 1 and not {"caption", "prompt", "tags", "lyrics"} & fields.keys():
         return None
     return {name: "\n".join(lines).strip() for name, lines in fields.items()}
+
+
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Each `<name>content</name>`, by its name; what lies inside another is a part of its content."""
+    marks = list(_BLOCK_MARK.finditer(text))
+    ends: dict[str, list[int]] = {}
+    for number, mark in enumerate(marks):
+        if mark[1]:
+            ends.setdefault(mark[2], []).append(number)
+    number = 0
+    while number < len(marks):
+        begin = marks[number]
+        of_this_name = ends.get(begin[2], [])
+        place = bisect_left(of_this_name, number + 1)
+        if not begin[1] and place < len(of_this_name):
+            number = of_this_name[place]
+            yield begin[2], text[begin.end() : marks[number].start()].strip()
+        number += 1
 
 
 def is_caption_text(text: str) -> bool:

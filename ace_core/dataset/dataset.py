@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from ..checks import shown
+from ..checks import check_choice, shown
 from ..planner.requests import settle_instrumental
 from ..song.blueprint import Blueprint, with_user_values
 from ..song.fields import INSTRUMENTAL_LYRICS
@@ -102,8 +102,7 @@ class Dataset:
     def __post_init__(self) -> None:
         check_name(self.name)
         object.__setattr__(self, "activation_tag", Blueprint(caption=self.activation_tag).caption or "")
-        if self.tag_position not in TAG_POSITIONS:
-            raise ValueError(f"the tag position must be one of {', '.join(TAG_POSITIONS)}, got {self.tag_position!r}")
+        check_choice("tag position", self.tag_position, TAG_POSITIONS)
         if not 0 <= self.genre_ratio <= 100:
             raise ValueError(f"the genre ratio must be 0 to 100 percent, got {self.genre_ratio}")
         if not self.clips:

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from ..json_files import checked_json
 from .dataset import FileProblem
 from .facts import FILE_COLUMNS, read_table
 
@@ -43,8 +44,8 @@ def rows_of(name: str, text: str) -> dict[str, Mapping[str, object]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            row = checked_json(line)
+        except json.JSONDecodeError as error:
             raise FileProblem(f"is not valid JSON in line {number}: {error}") from error
         file = file_of(row)
         if file is None:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..audio.waveform import LATENT_CHANNELS
-from ..checks import DAMAGE
+from ..checks import DAMAGE, reason, shown
 from ..files import write_text_atomically
 from ..json_files import JsonFormat, read_document
 from ..tensor_files import write_tensors
@@ -92,7 +92,7 @@ def read_sample(path: Path) -> TrainingSample:
         tensors = load_file(path)
         sample = TrainingSample(*(tensors[name] for name in _TENSORS))
     except (SafetensorError, *DAMAGE) as error:
-        raise ValueError(f"{path.name} is not a training sample ({error}): preprocess again") from error
+        raise ValueError(f"{path.name} is not a training sample ({reason(error)}): preprocess again") from error
     frames = len(sample.latents) if sample.latents.ndim else 0
     shapes_fit = sample.latents.shape == sample.source.shape == (frames, LATENT_CHANNELS) and sample.packed.ndim == 2
     if not shapes_fit or any(tensor.dtype != torch.float32 for tensor in sample):
@@ -124,10 +124,12 @@ def read_manifest(folder: Path) -> Manifest:
         texts = {name: str(document[name]) for name in ("name", "base_model", "activation_tag", "dataset_hash")}
         manifest = Manifest(**texts, samples=samples)
     except DAMAGE as error:
-        raise ValueError(f"{folder} holds no training data that can be read ({error}): preprocess first") from error
+        raise ValueError(
+            f"{folder} holds no training data that can be read ({reason(error)}): preprocess first"
+        ) from error
     if not all(math.isfinite(entry.seconds) for entry in samples):
         raise ValueError(f"{path} gives a clip no length in seconds: preprocess again")
     outside = [entry.file for entry in samples if PurePath(entry.file).name != entry.file]
     if outside or not samples:
-        raise ValueError(f"{path} names {f'files elsewhere ({outside[0]!r})' if outside else 'no samples'}")
+        raise ValueError(f"{path} names {f'files elsewhere ({shown(outside[0])})' if outside else 'no samples'}")
     return manifest

@@ -37,7 +37,7 @@ from ..checkpoints.inspection import Size
 from ..checkpoints.registry import WeightKey, stamp
 from ..checkpoints.tensors import tensor_reader
 from ..checkpoints.variants import Variant, is_distilled, read_variant
-from ..checks import shown
+from ..checks import reason, shown
 from ..json_files import checked_json
 from .adapters import Adapter, AdapterKind, AdapterWeights
 from .names import parse_name
@@ -326,14 +326,14 @@ def _config_in_header(header: WeightFiles) -> dict[str, Any]:
         config = {name.removeprefix("transformer."): value for name, value in written.items()}
         return config or {"r": lokr.get("linear_dim")}
     except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{header.path} has damaged metadata ({error}); download it again.") from error
+        raise CheckpointError(f"{header.path} has damaged metadata ({reason(error)}); download it again.") from error
 
 
 def _settings(path: Path, config: Mapping[str, Any]) -> AdapterScaling:
     """What a peft config, complete or not, says about the scale."""
     kind = config.get("peft_type") or _PEFT_TYPES[0]
     if kind not in _PEFT_TYPES:
-        raise CheckpointError(f"{path} is a {kind} adapter of peft. Choose one of {', '.join(_PEFT_TYPES)}.")
+        raise CheckpointError(f"{path} is a {str(kind)[:80]} adapter of peft. Choose one of {', '.join(_PEFT_TYPES)}.")
     alpha, rank = config.get("lora_alpha", config.get("alpha")), config.get("r")
     try:
         return AdapterScaling(
@@ -344,7 +344,9 @@ def _settings(path: Path, config: Mapping[str, Any]) -> AdapterScaling:
             rank_stabilised=bool(config.get("use_rslora")),
         )
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise CheckpointError(f"the adapter config of {path} is damaged ({error}); download it again.") from error
+        raise CheckpointError(
+            f"the adapter config of {path} is damaged ({reason(error)}); download it again."
+        ) from error
 
 
 def _by_pattern(pattern: Mapping[str, Number], module: str, default: Number | None) -> Number | None:

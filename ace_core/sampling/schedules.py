@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 import torch
 
+from ..checks import shown
+
 MAX_STEPS = 200  # the published interface's limit
 MIN_SHIFT, MAX_SHIFT = 0.1, 10.0
 DISTILLED_SHIFTS = (1.0, 2.0, 3.0)
@@ -104,7 +106,7 @@ def _parse_level(word: str) -> float:
     except ValueError:
         level = math.nan
     if not 0 <= level <= 1:
-        raise ValueError(f"custom time steps must be numbers from 1 down to 0, got {word!r}")
+        raise ValueError(f"custom time steps must be numbers from 1 down to 0, got {shown(word)}")
     return level
 
 

@@ -8,6 +8,8 @@ Traps:
 - `[Verse: soft]` looks like a header and is a tag of the song.
 - One line may have several times: it is sung again at each. Lines without a time stay behind the one before.
 - Players put credits ("Lyrics by: ...", as JSON too) in front as if they were sung, at times of their own.
+- Half a megabyte of words with a hundred thousand times would be sung for gigabytes: all lines together have a limit.
+- No pattern may look at a part of the text twice, see `chatter`.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_CLOCK = r"-?\d+[:\uff1a]\d{1,2}(?:[:\uff1a]\d{2}(?=[.,\]>]))?(?:[.:,]\d{1,3})?"
+MAX_SUNG_CHARACTERS = 1 << 20  # far more than lyrics may have
+
+_CLOCK = r"-?\d{1,9}[:\uff1a]\d{1,2}(?:[:\uff1a]\d{2}(?=[.,\]>]))?(?:[.:,]\d{1,3})?"
 _LINE_TIME = re.compile(rf"\s*\[\s*({_CLOCK})\s*\]")
 _ANY_TIME = re.compile(rf"\[\s*{_CLOCK}\s*\]|<\s*{_CLOCK}\s*>")
-_PLAYER_LINE = re.compile(r"\s*\[(\d+),\d+\]")  # QRC, KRC, YRC
+_PLAYER_LINE = re.compile(r"\s*+\[(\d{1,12}),\d++\]")  # QRC, KRC, YRC
 _LYS_LINE = re.compile(r"\s*\[\d?\](?=\S.*\(\d+,\d+\))")
 _PLAYER_WORD = re.compile(r"\(\d+,\d+(?:,\d+)?\)|<\d+,\d+(?:,\d+)?>")
 _HEADERS = frozenset(
@@ -27,7 +31,7 @@ _HEADERS = frozenset(
     "duration relyricsver lyricsby composer writer copyright url web comment".split()
 )
 _HEADER = re.compile(r"\s*\[([#\w]+)\s*[:\uff1a](.*)\]\s*", re.DOTALL)
-_BACKGROUND = re.compile(r"\s*\[bg:\s*(.*)\]\s*")
+_BACKGROUND = re.compile(r"\s*+\[bg:\s*+(.*)\]\s*")
 _SINGER = re.compile(r"\s*(?:[FMD]|v\d+):\s*")
 _CREDIT_NAMES = (
     "\u4f5c\u8bcd \u4f5c\u8a5e \u586b\u8bcd \u586b\u8a5e \u8bcd \u8a5e \u4f5c\u66f2 \u66f2 \u7f16\u66f2 \u7de8\u66f2 "
@@ -72,8 +76,13 @@ def is_lrc(text: str) -> bool:
 
 
 def read_lrc(text: str) -> TimedWordsFile:
-    """The lines of a file of this family, each as often as it is sung."""
+    """The lines of a file of this family, each as often as it is sung.
+
+    Raises:
+        ValueError: that are more than `MAX_SUNG_CHARACTERS` in all.
+    """
     lines: list[TimedWords] = []
+    sung = 0
     left_out: list[str] = []
     latest, timed, instrumental, song = 0.0, False, False, _song_title(text)
     for raw in text.split("\n"):
@@ -90,6 +99,9 @@ def read_lrc(text: str) -> TimedWordsFile:
             left_out.append(words)
         elif words != "//":
             latest = times[0] if times else latest
+            sung += len(words) * len(times)
+            if sung > MAX_SUNG_CHARACTERS:
+                raise ValueError(f"has lines that are sung so often that they make {sung} characters: shorten it")
             lines += [TimedWords(time, words) for time in times or [latest]]
     ordered = sorted(lines, key=lambda line: line.seconds)
     return TimedWordsFile(tuple(ordered), tuple(left_out), instrumental and not any(line.text for line in ordered))
@@ -117,10 +129,11 @@ def _times_and_words(line: str) -> tuple[list[float], str]:
         return times, _plain(_PLAYER_WORD.sub("", line))
     if match := _LYS_LINE.match(line):
         return [], _plain(_PLAYER_WORD.sub("", line[match.end() :]))
-    while match := _LINE_TIME.match(line):
+    at = 0
+    while match := _LINE_TIME.match(line, at):
         times.append(_seconds(match[1]))
-        line = line[match.end() :]
-    words = _ANY_TIME.sub("", line)
+        at = match.end()
+    words = _ANY_TIME.sub("", line[at:])
     singer = _SINGER.match(words) if times else None
     return times, _plain(words[singer.end() :] if singer else words)
 

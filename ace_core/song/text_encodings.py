@@ -34,6 +34,7 @@ _PUNCTUATION = frozenset(
 _IMPOSSIBLE = (_INNER_CAPITAL, _MIXED_WORD, _TWO_ACCENTS)
 _LAST_KOREAN_ROW = 0xC8
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\ufffd]")
+_MOST_GUESSED_BYTES = 1 << 20  # a guess looks at each character for each code page
 _LEAST_FITTING = 0.95  # of the characters beyond ASCII
 _MOST_ACCENTS = 0.35  # of the letters of a language that is written with Latin ones
 
@@ -153,6 +154,8 @@ def decoded_text(content: bytes) -> DecodedText:
         pass
     if _CONTROL.search(content.decode("latin-1")):
         raise ValueError("is no text")
+    if len(content) > _MOST_GUESSED_BYTES:
+        raise ValueError(f"is not UTF-8, and has too many bytes, {len(content)}, to guess what it is: save it as UTF-8")
     found = {text: page.name for page in reversed(_PAGES) if (text := _fitting(content, page)) is not None}
     if len(found) == 1:
         return DecodedText(*found.popitem())

@@ -64,9 +64,10 @@ def _kept(lines: Sequence[TimedWords], *, of_one_script: bool) -> OneLanguage:
     kept: list[TimedWords] = []
     left_out: list[str] = []
     for group in groups:
+        alike = len({line.text for line in group}) == 1
         for number, line in enumerate(group):
             voice = number and len(group) > columns and script_of([line.text]) == first
-            if number == 0 or voice or len({line.text for line in group}) == 1:
+            if number == 0 or voice or alike:
                 kept.append(line)
             elif line.text.strip():
                 left_out.append(line.text)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..audio.splicing import SampleSpan, Splice
 from ..audio.waveform import SAMPLE_RATE
+from ..checks import shown
 from ..song.fields import normalize_track
 from ..song.regions import Region, within
 from .instructions import task_instruction
@@ -74,7 +75,7 @@ def stem_index(songs: Sequence[SongTask], track: str, item: int) -> int:
     found = [index for index, song in enumerate(songs) if song.tracks == (track,)]
     if not found:
         extracted = ", ".join(dict.fromkeys(name for song in songs for name in song.tracks)) or "no single tracks"
-        raise ValueError(f"the audio has no stem {track!r}, only {extracted}: extract it too")
+        raise ValueError(f"the audio has no stem {shown(track)}, only {extracted}: extract it too")
     if item > len(found):
         raise ValueError(f"item {item} was asked for and {track} was extracted from {len(found)}")
     return found[item - 1]

@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from ..checkpoints.variants import VARIANTS
+from ..checks import reason, shown
 from ..lora.saving import AdapterStyle
 from .training_options import AUTO, TrainingOptions
 
@@ -68,7 +69,7 @@ def read_config(path: Path) -> TrainingConfig:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as TOML ({error})") from error
+        raise ValueError(f"{path} cannot be read as TOML ({reason(error)})") from error
     wishes = document.pop("training", {})
     if not isinstance(wishes, dict):
         raise ValueError(f"{path}: training must be a table, [training]")
@@ -82,7 +83,7 @@ def read_config(path: Path) -> TrainingConfig:
     config = TrainingConfig(**own, wishes=TrainingOptions(**_checked(path, TrainingOptions, wishes)))
     for name, allowed in _OWN_CHOICES.items():
         if getattr(config, name) not in allowed:
-            raise ValueError(f"{path}: {name} must be one of {', '.join(allowed)}, got {getattr(config, name)!r}")
+            raise ValueError(f"{path}: {name} must be one of {', '.join(allowed)}, got {shown(getattr(config, name))}")
     if config.save_every < 1:
         raise ValueError(f"{path}: save_every must be 1 or more, got {config.save_every}")
     return config
@@ -94,11 +95,11 @@ def _checked(path: Path, kind: type, entries: dict[str, Any]) -> dict[str, Any]:
     checked = {}
     for name, value in entries.items():
         if name not in known:
-            raise ValueError(f"{path}: there is no entry {name!r}; the entries are {', '.join(known)}")
+            raise ValueError(f"{path}: there is no entry {shown(name)}; the entries are {', '.join(known)}")
         wanted = type(known[name])
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:
-            raise ValueError(f"{path}: {name} must be {wanted.__name__}, got {value!r}")
+            raise ValueError(f"{path}: {name} must be {wanted.__name__}, got {shown(value)}")
         checked[name] = value
     return checked

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, get_args
 
+from ..checks import shown
 from .adapted_copy import AdapterSettings
 from .optimizers import OptimizerName
 
@@ -106,7 +107,7 @@ def check_settings(settings: TrainingSettings) -> None:
             raise ValueError(f"{name} must be above 0, got {number:g}")
     if settings.optimizer not in get_args(OptimizerName):
         raise ValueError(
-            f"the optimizer must be one of {', '.join(get_args(OptimizerName))}, got {settings.optimizer!r}"
+            f"the optimizer must be one of {', '.join(get_args(OptimizerName))}, got {shown(settings.optimizer)}"
         )
 
 

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..checks import DAMAGE
+from ..checks import DAMAGE, reason, shown
 from ..json_files import checked_json
 from ..tensor_files import write_tensors
 
@@ -71,7 +71,7 @@ def load_state(path: Path) -> RunState | None:
         with safe_open(path, framework="pt", device="cpu") as file:
             header: Mapping[str, str] = file.metadata()
             if (header["format"], header["version"]) != (STATE_FORMAT, str(STATE_VERSION)):
-                raise ValueError(f"format {header['format']!r}, version {header['version']!r}")
+                raise ValueError(f"format {shown(header['format'])}, version {shown(header['version'])}")
             document = checked_json(header["state"])
             parts: dict[str, dict[str, Tensor]] = {"adapter": {}, "average": {}, "optimizer": {}}
             for name in file.keys():  # noqa: SIM118 - the file is no mapping
@@ -81,4 +81,6 @@ def load_state(path: Path) -> RunState | None:
             losses = file.get_tensor("losses").tolist()
         return RunState(document["step"], losses, **parts, optimizer_rest=document["optimizer"])
     except (SafetensorError, *DAMAGE) as error:
-        raise ValueError(f"{path} cannot be continued ({error}): delete it to start this training over") from error
+        raise ValueError(
+            f"{path} cannot be continued ({reason(error)}): delete it to start this training over"
+        ) from error

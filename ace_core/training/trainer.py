@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.variants import Variant
+from ..checks import shown
 from ..dataset.samples import Manifest, read_sample
 from ..lora.adapters import Adapter
 from ..models.dit import DiT
@@ -104,8 +105,8 @@ def plan_task(
     check_settings(settings)
     if manifest.base_model != base_model:
         raise ValueError(
-            f"the training data {manifest.name!r} was made with {manifest.base_model} and the model is {base_model}: "
-            f"train {manifest.base_model}, or preprocess the songs with {base_model}"
+            f"the training data {shown(manifest.name)} was made with {manifest.base_model[:80]} and the model is "
+            f"{base_model}: train {manifest.base_model[:80]}, or preprocess the songs with {base_model}"
         )
     lengths, condition_tokens = [], 0
     for entry in manifest.samples:

@@ -14,6 +14,7 @@ import torch
 
 from ..audio.waveform import LATENT_FRAME_RATE
 from ..checkpoints.variants import Variant
+from ..checks import shown
 from ..dataset.samples import Manifest
 from ..models.dit import DiT
 from .adapted_copy import AdapterSettings, AttentionBlocks, TrainedKind
@@ -174,4 +175,4 @@ def _check_choices(wishes: TrainingOptions) -> None:
     }
     for name, (value, allowed) in choices.items():
         if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {shown(value)}")

@@ -124,8 +124,8 @@ def dataset_folder(choice: str) -> tuple[Path, Path]:
         if folder is not None and folder.is_dir():
             return root, folder
     raise FileNotFoundError(
-        f"there is no dataset folder {choice!r}: it must be one below {', '.join(roots)}, and no link that leads out "
-        f"of it (more roots: {DATASETS_FOLDER} in extra_model_paths.yaml)"
+        f"there is no dataset folder {shown(choice)}: it must be one below {', '.join(roots)}, and no link that leads "
+        f"out of it (more roots: {DATASETS_FOLDER} in extra_model_paths.yaml)"
     )
 
 
@@ -159,7 +159,7 @@ def model_path(folder: str, name: str) -> Path:
         path = below(root, name, links_may_leave=True)
         if path is not None and path.exists():
             return path
-    raise FileNotFoundError(f"there is no {name!r} in {', '.join(roots)}")
+    raise FileNotFoundError(f"there is no {shown(name)} in {', '.join(roots)}")
 
 
 def user_files(suffixes: Collection[str]) -> list[str]:
@@ -185,7 +185,7 @@ def input_path(name: str) -> Path:
         folder, name = folder_paths.get_output_directory(), name.removesuffix(" [output]")
     path = below(folder, name)
     if path is None or not path.is_file():
-        raise FileNotFoundError(f"there is no file {name!r} in {folder}")
+        raise FileNotFoundError(f"there is no file {shown(name)} in {folder}")
     return path
 
 

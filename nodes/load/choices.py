@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
+from ...ace_core import checks
 from ...ace_core.checkpoints.inspection import TEXT_ENCODER_FOLDERS, VAE_FOLDERS, ModelFiles, component_beside
 from ...ace_core.checkpoints.kinds import PUBLISHED_TEXT_ENCODER, PUBLISHED_VAE
 from ...ace_core.music_box import files as music_box
@@ -84,7 +85,7 @@ def check_offered(name: str, choice: str, options: Collection[str]) -> None:
         ValueError: it is not there, or is no file for this widget.
     """
     if choice not in options:
-        raise ValueError(f"{name}: {choice!r} not in {list(options)}: {_ADVICE}")
+        raise ValueError(f"{name}: {checks.shown(choice)} not in {list(options)}: {_ADVICE}")
 
 
 def shown(places: Sequence[str]) -> list[str]:
@@ -97,7 +98,7 @@ def refusal(name: str, choice: str | None, places: Sequence[str]) -> str | None:
     """Why the host should not run a loader; None for a value that is there, or linked (None)."""
     if choice is None or _place(choice, places) is not None:
         return None
-    return f"{name}: {choice!r} not in {shown(places)}: {_ADVICE}. {WITHOUT_MODELS}"
+    return f"{name}: {checks.shown(choice)} not in {shown(places)}: {_ADVICE}. {WITHOUT_MODELS}"
 
 
 def chosen_path(name: str, choice: str, places: Sequence[str]) -> Path:

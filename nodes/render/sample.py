@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core import checks
 from ...ace_core.loaded import AceModel
 from ...ace_core.sampling.guidance import GUIDANCE
 from ...ace_core.sampling.noise import NOISE_KINDS
@@ -296,4 +297,4 @@ def _seed_list(text: str) -> list[int]:
     try:
         return [int(part) for part in text.replace(",", " ").split()]
     except ValueError as error:
-        raise ValueError(f"seeds must be whole numbers separated by commas, got {text!r}") from error
+        raise ValueError(f"seeds must be whole numbers separated by commas, got {checks.shown(text)}") from error

@@ -1,7 +1,8 @@
 """Damaged files of every kind for every reader: python tests/support/mutated_files.py SEED COUNT FOLDER.
 
-Each case runs in a process of its own, which the system ends after `SECONDS` and refuses more than `BYTES` of new
-memory. Prints a JSON list of the cases that did not end in a result or in a sentence.
+A forked child reads `CASES_A_CHILD` files, one after the other. The system ends it when one takes more than `SECONDS`
+of processor time or `WAITING_SECONDS` in all, and refuses it more than `BYTES` of new memory; the next child goes on
+behind the case. Prints JSON: figures, and the cases that did not end in a result or in a sentence (`sentences.py`).
 """
 
 from __future__ import annotations
@@ -11,152 +12,76 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import struct
 import sys
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":  # run as a script: the repository is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import tiny_checkpoints
 import torch
-from safetensors.torch import save_file
-from training_data import write_random_data
+from readers import ATTACKS, KINDS, Kind, write_originals
+from sentences import raw_error
 
-from ace_core.checkpoints.inspection import inspect_model, inspect_text_encoder, inspect_vae
-from ace_core.checkpoints.loading import load_state_dict
-from ace_core.checkpoints.silence import load_silence
-from ace_core.checkpoints.tokenizer import find_planner_tokenizer, load_tokenizer
-from ace_core.dataset.samples import read_manifest, read_sample
-from ace_core.dataset.scanning import scan_folder
-from ace_core.lora.formats import inspect_adapter, load_adapter
-from ace_core.song.blueprint import Blueprint
-from ace_core.song.blueprint_json import blueprints_to_json
-from ace_core.song.official_params import plans_from_json
-from ace_core.song_files.encoding import ENCODINGS, Sound, read_sound
-from ace_core.song_files.files import read_record, write_song
-from ace_core.song_files.record import SongRecord
-from ace_core.training.run_state import RunState, load_state, save_state
-
-SECONDS = 30
+CASES_A_CHILD = 50
+SECONDS = 10
+WAITING_SECONDS = 300
 BYTES = 3_000_000_000
-ERROR_CHARACTERS = 3000
+LONGEST = 200_000  # characters put into a text: what takes time for each pair of them takes minutes
 RESULT, SENTENCE = "a result", "a sentence"
 VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2**31, 2**63, 10**19, 10**400, 1e308, float("inf"), float("nan"), 0.5, "", "x", "../x"),
     *("\ud800", "\0", "x" * 10_000, [], {}, [[]], [None], {"": None}, ["x"] * 1000),
 )
+PIECES: tuple[str, ...] = (
+    *" \n\t[]<>{}()\\`~*_#:,.|\"'&-1aA%\0\ufeff\u2028\u266a\u0301\x85",
+    *("<think>", "</think>", "```\n", "~~~\n", "{\\p1}", "{\\p0}", "<a>", "</a>", "<caption>", "&amp;", "[00:01.00]"),
+    *("[1:", "(1,1)", "<00:01.00>", "00:01.000 --> 00:02.000\n", "1:", "1,", "a ", "- ", " \n", "[a:", "[bg:", "F:"),
+    *("Dialogue: ", "a: b\n", "\n\n", '{"a":', "<!ENTITY ", "<p>", "here is ", "\n\nlet me know if ", "9" * 400),
+    *("\nlyrics by ", "QQ\u97f3\u4e50", "a=", "[[", '"a",', "\r", "\u0130"),
+)
 
 
-class Kind(NamedTuple):
-    """A kind of file: the place of the one to damage below the folder, and what reads it."""
+class Case(NamedTuple):
+    """Which file is damaged, and how: by the seed `number`, or by `text` in its place; neither is the file as it is."""
 
-    place: str
-    read: Callable[[Path], object]
-
-
-def read_all(path: Path, inspect: Callable[[Path], Any]) -> None:
-    found = inspect(path)
-    for source in (found.dit, found.condition_encoder, found.audio_tokenizer) if hasattr(found, "dit") else (found,):
-        if source is not None:
-            load_state_dict(source)
-    if hasattr(found, "dit"):
-        load_silence(found)
+    name: str
+    number: int | None = None
+    text: str | None = None
 
 
-def in_folder(read: Callable[[Path], object]) -> Callable[[Path], object]:
-    return lambda path: read(path.parent)
-
-
-def models(inspect: Callable[[Path], Any]) -> Callable[[Path], object]:
-    return lambda path: read_all(path, inspect)
-
-
-KINDS: dict[str, Kind] = {
-    "model": Kind("comfyui/acestep_v1.5_turbo.safetensors", models(inspect_model)),
-    "text encoder": Kind("comfyui/qwen_0.6b_ace15.safetensors", models(inspect_text_encoder)),
-    "vae": Kind("comfyui/ace_1.5_vae.safetensors", models(inspect_vae)),
-    "config": Kind("official/acestep-v15-turbo/config.json", in_folder(models(inspect_model))),
-    "silence": Kind("official/acestep-v15-turbo/silence_latent.pt", in_folder(models(inspect_model))),
-    "index": Kind("sharded/acestep-v15-turbo/model.safetensors.index.json", in_folder(models(inspect_model))),
-    "tokenizer": Kind("official/Qwen3-Embedding-0.6B/tokenizer.json", in_folder(load_tokenizer)),
-    "planner tokenizer": Kind(
-        "official/Qwen3-Embedding-0.6B/tokenizer.json", lambda path: find_planner_tokenizer(path.parent, 1000)
-    ),
-    "lora": Kind("lora/adapter_model.safetensors", lambda path: load_adapter(inspect_adapter(path))),
-    "lora config": Kind("lora/adapter_config.json", lambda path: load_adapter(inspect_adapter(path.parent))),
-    "blueprint": Kind("plans/plan.json", lambda path: plans_from_json(path.read_text("utf-8", "replace"))),
-    **{
-        f"song {suffix}": Kind(f"songs/song.{suffix}", lambda path: (read_record(path), read_sound(path)))
-        for suffix in ("flac", "wav", "mp3", "opus", "m4a")
-    },
-    **{
-        f"dataset {name}": Kind(f"dataset/{name}", lambda path: scan_folder(path.parent, path.parent))
-        for name in ("a.txt", "a.lrc", "a.json", "table.csv", "all.json", "a.flac")
-    },
-    "state": Kind("state/state.safetensors", load_state),
-    "sample": Kind("data/SAMPLE", read_sample),
-    "manifest": Kind("data/manifest.json", in_folder(read_manifest)),
-}
-
-
-def write_originals(folder: Path) -> None:
-    """One good file of each kind."""
-    tiny_checkpoints.write_tiny(folder / "comfyui", "comfyui")
-    for layout in ("official", "official_sharded"):
-        tiny_checkpoints.write_tiny(folder / layout.removeprefix("official_"), layout)
-    for name in ("lora", "plans", "songs", "dataset", "state"):
-        (folder / name).mkdir()
-    module = "base_model.model.layers.0.self_attn.q_proj"
-    tensors = {f"{module}.lora_A.weight": torch.ones(4, 64), f"{module}.lora_B.weight": torch.ones(64, 4)}
-    save_file(tensors, folder / "lora" / "adapter_model.safetensors", {"lora_adapter_metadata": '{"transformer.r": 4}'})
-    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "alpha_pattern": {"q_proj": 2}, "rank_pattern": {"k": 2}}
-    (folder / "lora" / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-    plan = Blueprint(caption="rock", lyrics="[Verse]\nla", bpm=120, key="A minor", duration_seconds=10.0)
-    (folder / "plans" / "plan.json").write_text(blueprints_to_json([plan]), encoding="utf-8")
-    record = SongRecord(plan, seeds={"render": 1}, settings={"steps": 8}, scores={"total": 0.5}, lrc="[00:01.00]la")
-    noise = 0.1 * torch.randn(2, 6 * 48_000, generator=torch.Generator().manual_seed(0))
-    encodings = {"flac": "flac 16 bit", "wav": "wav 16 bit", "mp3": "mp3 128k", "opus": "opus 64k", "m4a": "aac 128k"}
-    for suffix, encoding in encodings.items():
-        path = folder / "songs" / f"song.{suffix}"
-        write_song(path, Sound(noise, 48_000), ENCODINGS[encoding], record, title="song")
-    shutil.copy(folder / "songs" / "song.flac", folder / "dataset" / "a.flac")
-    samples = [{"audio_path": "a.flac", "caption": "rock", "bpm": 120, "lyrics": "la"}]
-    for name, text in {
-        "a.txt": "[Verse]\nla",
-        "a.lrc": "[ti:x]\n[00:01.00]la\n[00:02.00]lo",
-        "a.json": json.dumps(samples[0]),
-        "table.csv": "File,BPM,Key,Caption\na.flac,120,A minor,rock\n",
-        "all.json": json.dumps({"metadata": {}, "samples": samples}),
-    }.items():
-        (folder / "dataset" / name).write_text(text, encoding="utf-8")
-    save_state(folder / "state" / "state.safetensors", RunState(1, [1.0], {"a": torch.ones(3)}))
-    write_random_data(folder / "data")
-    next((folder / "data").glob("*.safetensors")).rename(folder / "data" / "SAMPLE")
+class Outcome(NamedTuple):
+    case: Case
+    said: str
+    seconds: float
 
 
 def damaged(content: bytes, place: str, chance: random.Random) -> bytes:
-    """A damaged copy: of its JSON where it has some and the dice say so, else of its bytes."""
+    """A damaged copy: of its JSON or text where it has some and the dice say so, else of its bytes."""
+    suffix = Path(place).suffix
     if chance.random() < 0.6:
-        if place.endswith(".json"):
-            return _damaged_json(content, chance)
-        if place.endswith(".safetensors"):
+        if suffix == ".safetensors":
             size = int.from_bytes(content[:8], "little")
             header = _damaged_json(content[8 : 8 + size], chance)
             return struct.pack("<Q", len(header)) + header + content[8 + size :]
+        if suffix == ".json" and chance.random() < 0.8:
+            return _damaged_json(content, chance)
+        if suffix not in (".pt", ".flac", ".wav", ".mp3", ".opus", ".m4a", ""):
+            return _damaged_text(content, chance)
     return _damaged_bytes(content, chance)
 
 
 def _damaged_json(content: bytes, chance: random.Random) -> bytes:
+    if chance.random() < 0.05:
+        return b"[" * 100_000
     document = json.loads(content)
     for _ in range(chance.randint(1, 3)):
         document = _changed(document, chance)
-    if chance.random() < 0.05:
-        return b"[" * 100_000
     return json.dumps(document).encode()
 
 
@@ -173,6 +98,17 @@ def _changed(value: Any, chance: random.Random) -> Any:
     else:
         value[key] = _changed(value[key], chance)
     return value
+
+
+def _damaged_text(content: bytes, chance: random.Random) -> bytes:
+    """The text with pieces of syntax in it, some of them many times."""
+    text = content.decode("utf-8")
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        at = chance.randrange(len(text) + 1)
+        piece = "".join(chance.choices(PIECES, k=chance.choice((1, 1, 2))))
+        times = chance.choice((1, 3, 100, LONGEST // len(piece)))
+        text = text[:at] + piece * times + text[at + chance.choice((0, 0, 1, 5)) :]
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _damaged_bytes(content: bytes, chance: random.Random) -> bytes:
@@ -193,50 +129,115 @@ def _damaged_bytes(content: bytes, chance: random.Random) -> bytes:
     return bytes(data)
 
 
-def outcome(kind: Kind, path: Path) -> str:
-    """How reading a file ends in a process of its own: `RESULT`, `SENTENCE`, or what else it raised."""
+def read_case(folder: Path, case: Case) -> str:
+    """How reading a file ends: `RESULT`, `SENTENCE`, or what else it raised."""
+    kind = KINDS[case.name]
+    path = folder / kind.place
+    content = path.read_bytes()
+    if case.number is not None or case.text is not None:
+        changed = damaged(content, kind.place, random.Random(case.number)) if case.text is None else case.text.encode()
+        path.unlink()  # a reader may still hold the file of the case before
+        path.write_bytes(changed)
+    try:
+        return _said(kind, path)
+    finally:
+        path.unlink()
+        path.write_bytes(content)
+
+
+def _said(kind: Kind, path: Path) -> str:
+    try:
+        kind.read(path)
+    except BaseException as error:
+        return raw_error(error) or SENTENCE
+    return RESULT
+
+
+def child_reads(folder: Path, cases: Sequence[Case], sending: int) -> None:
+    """Read cases under limits; a line before each and one after it."""
+    for number, case in enumerate(cases):
+        os.write(sending, f"{number}\n".encode())
+        _limit()
+        started = time.process_time()
+        said = read_case(folder, case)
+        answer = json.dumps([number, said, time.process_time() - started])
+        os.write(sending, f"{answer}\n".encode())
+
+
+def _limit() -> None:
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # what these signals do to a process by themselves is end it
+    signal.alarm(WAITING_SECONDS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, resource.RLIM_INFINITY))
+
+
+def outcomes(folder: Path, cases: Sequence[Case]) -> Iterator[Outcome]:
+    """Read cases in one child; where it is ended, that is the outcome of its case and the last."""
     receiving, sending = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(SECONDS)
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
-        said = RESULT
+        status = 1
         try:
-            kind.read(path)
-        except (ValueError, FileNotFoundError) as error:
-            raw = isinstance(error, UnicodeError | json.JSONDecodeError) or not 20 < len(str(error)) < ERROR_CHARACTERS
-            said = f"{type(error).__name__}: {str(error)[:300]}" if raw else SENTENCE
-        except BaseException as error:
-            said = f"{type(error).__name__}: {str(error)[:300]}"
-        os.write(sending, said.encode("utf-8", "replace"))
-        os._exit(0)
+            child_reads(folder, cases, sending)
+            status = 0
+        finally:
+            os._exit(status)
     os.close(sending)
-    with open(receiving, "rb") as file:
-        said = file.read().decode()
+    begun = ""
+    with open(receiving, encoding="utf-8") as lines:
+        for line in lines:
+            begun = ""
+            if line.startswith("["):
+                number, said, seconds = json.loads(line)
+                yield Outcome(cases[number], said, seconds)
+            else:
+                begun = line
     _, status = os.waitpid(child, 0)
-    return said if os.WIFEXITED(status) else f"ended by signal {os.WTERMSIG(status)}"
+    if begun:
+        how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
+        yield Outcome(cases[int(begun)], f"ended by {how}", SECONDS)
+
+
+def all_outcomes(folder: Path, cases: Sequence[Case]) -> Iterator[Outcome]:
+    done = 0
+    while done < len(cases):
+        part = cases[done : done + CASES_A_CHILD]
+        contents = {path: path.read_bytes() for path in {folder / KINDS[case.name].place for case in part}}
+        for outcome in outcomes(folder, part):
+            done += 1
+            yield outcome
+        for path, content in contents.items():
+            path.unlink(missing_ok=True)
+            path.write_bytes(content)
+
+
+def _shown(case: Case) -> str:
+    return f"{case.name} {case.number}" if case.text is None else f"{case.name} {ascii(case.text[:60])}..."
 
 
 def main() -> None:
     torch.set_num_threads(1)
     seed, count, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     write_originals(folder)
-    outcomes = {name: outcome(kind, folder / kind.place) for name, kind in KINDS.items()}
-    wrong: list[dict[str, object]] = [
-        {"kind": name, "case": "undamaged", "said": said} for name, said in outcomes.items() if said != RESULT
-    ]
+    started = time.monotonic()
     names = list(KINDS)
-    for case in range(seed, seed + count):
-        chance = random.Random(case)
-        name = names[case % len(names)]
-        path = folder / KINDS[name].place
-        content = path.read_bytes()
-        path.write_bytes(damaged(content, KINDS[name].place, chance))
-        if (said := outcome(KINDS[name], path)) not in (RESULT, SENTENCE):
-            wrong.append({"kind": name, "case": str(case), "said": said})
-        path.write_bytes(content)
-    sys.stdout.write(json.dumps(wrong) + "\n")
+    cases = [Case(name) for name in names]
+    cases += [Case(name, text=text) for name, text in ATTACKS]
+    cases += [Case(names[number % len(names)], number) for number in range(seed, seed + count)]
+    found = sorted(all_outcomes(folder, cases), key=lambda outcome: -outcome.seconds)
+    wrong = [
+        outcome
+        for outcome in found
+        if outcome.said != RESULT and (outcome.case in cases[: len(names)] or outcome.said != SENTENCE)
+    ]
+    report = {
+        "cases": len(found),
+        "said": Counter(outcome.said if outcome.said in (RESULT, SENTENCE) else "else" for outcome in found),
+        "seconds": round(time.monotonic() - started, 1),
+        "slowest": [[_shown(outcome.case), round(outcome.seconds, 2)] for outcome in found[:5]],
+        "wrong": [[_shown(outcome.case), outcome.said] for outcome in wrong],
+    }
+    sys.stdout.write(json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":
