@@ -24,8 +24,6 @@ NOT_LEARNED = {
     "AceComposerComplete",
     "AceComposerLego",
     "AceComposerReferenceAudio",
-    "AceComposerScore",
-    "AceComposerUnderstand",
     "AceComposerVocalToBacking",
 }
 IMPOSSIBLE = {"AceComposerLyricTiming"}  # it reads the attention of a model that sings

@@ -71,8 +71,6 @@ def with_music_box(prompt: Prompt) -> dict[str, Any]:
             inputs |= {"model": MUSIC_BOX, "text_encoder": "auto", "vae": "auto", "variant": variant}
         elif node["class_type"] == "AceComposerLoadPlanner":
             inputs["planner"] = MUSIC_BOX
-        elif node["class_type"] == "AceComposerPlan":
-            inputs["guidance"] = 1.0  # see the card of the music box
         node["inputs"] = {
             name: [value[0], SONG_AUDIO] if isinstance(value, list) and value[0] in recordings else value
             for name, value in inputs.items()
