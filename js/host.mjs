@@ -16,6 +16,7 @@ const BYPASSED = 4;
 const MOST_STEPS = 10_000; // of a walk along wires
 export const SAMPLE = "sample (built in)"; // a choice of Load Song (nodes/files/load_song.py)
 export const SAMPLE_ADDRESS = new URL("sample_song.mp3", import.meta.url).href;
+const MARGIN = 10; // that the canvas keeps above and below a panel, of the height that it asks for
 const STYLE = new URL("ace_composer.css", import.meta.url).href;
 
 /** @type {Promise<Record<string, any>> | undefined} */
@@ -180,7 +181,7 @@ export const bridgePointer = (/** @type {HTMLElement} */ element) => {
  * Keys that are pressed in it stay there, except those with Ctrl, which are the page's.
  * @param {any} node
  * @param {string} name also of its texts
- * @param {number} height
+ * @param {number} height with the margins
  * @param {boolean} [grows] with the node; else the height is fixed
  */
 export const addPanel = (node, name, height, grows = false) => {
@@ -190,8 +191,9 @@ export const addPanel = (node, name, height, grows = false) => {
   }
   const element = document.createElement("div");
   element.className = `ace-panel ace-${name}`;
-  element.style.minHeight = `${height}px`;
-  element.style.height = grows ? "100%" : `${height}px`;
+  const shown = `${height - 2 * MARGIN}px`;
+  element.style.minHeight = shown;
+  element.style.height = grows ? "100%" : shown;
   element.tabIndex = 0;
   element.setAttribute("role", "group");
   textsOf(name).then(({ title }) => element.setAttribute("aria-label", title));

@@ -5,7 +5,7 @@
 import { make } from "./elements.mjs";
 import { addPanel, fit, nodeOfResult, nodeOfRun, onEvent, onResult, register } from "./host.mjs";
 
-const HEIGHT = 64;
+const HEIGHT = 60; // two lines; workflows have room for that
 const EVENT = "acecomposer.text"; // nodes/host/feedback.py
 const PACK = "AceComposer"; // what the ids of its nodes begin with
 const texts = new WeakMap();
