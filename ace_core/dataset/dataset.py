@@ -168,6 +168,21 @@ def remarks(dataset: Dataset) -> list[str]:
     return found
 
 
+def settings_not_taken(dataset: Dataset, stated: Mapping[str, object]) -> list[str]:
+    """Sentences on settings that a file states and the dataset does not have.
+
+    Args:
+        stated: by the names of the dataset's own; an activation tag may be several, each of a song.
+    """
+    found = []
+    for name, value in stated.items():
+        ours = getattr(dataset, name)
+        if value not in (ours, [ours]) and not (name == "tag_position" and not dataset.activation_tag):
+            wanted = ", ".join(map(shown, value)) if isinstance(value, list) else shown(value)
+            found.append(f"the files say {name.replace('_', ' ')} {wanted}; {shown(ours)} counts")
+    return found
+
+
 def _trained_by_genre(dataset: Dataset) -> set[str]:
     """Names of the clips to learn by their genre, where they have one."""
     open_names = [clip.name for clip in dataset.clips if clip.prompt_choice is None]

@@ -112,7 +112,8 @@ def with_labels(dataset: Dataset, samples: Sequence[Sample]) -> tuple[Dataset, l
     for name, facts in matches:
         if name is not None:
             clips[name] = with_facts(clips[name], facts.values)
-            problems += [f"{name}: {problem}; left out" for problem in facts.problems]
+            found = (*facts.problems, facts.broken_lyrics)
+            problems += [f"{name}: {problem}; left out" for problem in found if problem]
     return replace(dataset, clips=tuple(clips.values())), problems
 
 

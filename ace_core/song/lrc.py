@@ -1,4 +1,5 @@
-"""The LRC family in: LRC, enhanced LRC (A2), Walaoke, and the word-timed files of Chinese players (QRC, KRC, YRC, LYS).
+"""The LRC family, in and out: LRC, enhanced LRC (A2), Walaoke, and word-timed files of Chinese players (QRC, KRC, YRC,
+LYS).
 
 No two programs write the same LRC. Read are times before, between and behind words; of two or three parts, with a dot,
 a colon or a comma before the fraction; in brackets, angle brackets or as milliseconds `[start,length]`; headers of all
@@ -15,6 +16,7 @@ Traps:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 MAX_SUNG_CHARACTERS = 1 << 20  # far more than lyrics may have
@@ -73,6 +75,27 @@ def is_lrc(text: str) -> bool:
     """Whether half of the lines that are no headers begin with a time."""
     lines = [line for line in text.split("\n") if line.strip() and not _is_header(line, before_times=True)]
     return 2 * sum(map(_begins_with_time, lines)) >= len(lines) > 0
+
+
+def has_times(text: str) -> bool:
+    """Whether any line begins with a time."""
+    return any(map(_begins_with_time, text.split("\n")))
+
+
+def is_bracketed(text: str) -> bool:
+    """Whether every time is that of plain or enhanced LRC, which every player reads."""
+    return not any(_PLAYER_LINE.match(line) or _LYS_LINE.match(line) for line in text.split("\n"))
+
+
+def lrc_of(lines: Iterable[TimedWords]) -> str:
+    """Plain LRC; a line of several is one of each, at the same time."""
+    return "\n".join(f"[{lrc_time(line.seconds)}]{part}" for line in lines for part in line.text.split("\n"))
+
+
+def lrc_time(seconds: float) -> str:
+    """`mm:ss.xx`; 59.996 s is 01:00.00."""
+    minutes, hundredths = divmod(round(max(0.0, seconds) * 100), 6000)
+    return f"{minutes:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}"
 
 
 def read_lrc(text: str) -> TimedWordsFile:

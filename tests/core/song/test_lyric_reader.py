@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ace_core.song.chatter import json_in, without_chatter
-from ace_core.song.lyric_reader import lyrics_in_text
+from ace_core.song.lyric_reader import TIMES_NOTE, ReadLyrics, lyrics_in_text
 from ace_core.song.two_languages import script_of
 
 LRC = {
@@ -93,8 +93,9 @@ def test_no_time_header_or_markup_is_sung(text: str, lyrics: str) -> None:
 
 
 def test_what_is_left_out_is_said() -> None:
-    assert lyrics_in_text(LRC["credits"][0]).notes == ("credits are not sung: 'T - A' and 2 more",)
-    assert lyrics_in_text(LRC["Apple"][0]).notes == ()
+    assert lyrics_in_text(LRC["credits"][0]).notes == (TIMES_NOTE, "credits are not sung: 'T - A' and 2 more")
+    assert lyrics_in_text(LRC["Apple"][0]).notes == (TIMES_NOTE,)
+    assert lyrics_in_text(LRC["Apple"][0], timed=True).notes == ()
 
 
 JAPANESE = ("\u541b\u304c\u597d\u304d", "\u591c\u306e\u6d77", "\u6b4c\u3046")
@@ -109,7 +110,7 @@ def _at(times: str, *columns: tuple[str, ...]) -> str:
 def test_a_translation_at_the_time_of_each_line_is_kept_apart() -> None:
     read = lyrics_in_text(_at("123", JAPANESE, CHINESE))
     assert read.text == "\n".join(JAPANESE)
-    assert read.notes == ("the second language is not sung: '\u6211\u7231\u4f60' and 2 more",)
+    assert read.notes == (TIMES_NOTE, "the second language is not sung: '\u6211\u7231\u4f60' and 2 more")
     behind = "\n".join(_at("123", words) for words in (JAPANESE, CHINESE))
     assert lyrics_in_text(behind).text == "\n".join(JAPANESE)
     romanised = ("kimi ga suki", "yoru no umi", "utau")
@@ -124,7 +125,7 @@ def test_a_translation_in_the_same_script_needs_nearly_all_lines() -> None:
 
 def test_two_voices_at_one_time_stay() -> None:
     text = "[00:01.00]one\n[00:02.00]two\n[00:03.00]you\n[00:03.00]me\n[00:04.00]four\n[00:05.00]five"
-    assert lyrics_in_text(text).text == "one\ntwo\nyou\nme\nfour\nfive" and lyrics_in_text(text).notes == ()
+    assert lyrics_in_text(text).text == "one\ntwo\nyou\nme\nfour\nfive" and lyrics_in_text(text).notes == (TIMES_NOTE,)
     english = (
         "[00:01.00]\u541b\u304c\n[00:01.00]I love you\n[00:02.00]\u597d\u304d\n[00:03.00]\u3060\u3088\n[00:04.00]la"
     )
@@ -150,7 +151,7 @@ def test_two_languages_within_subtitles_are_kept_apart_and_long_lines_are_not() 
     ],
 )
 def test_plain_lyrics_stay_as_they_are(text: str) -> None:
-    assert lyrics_in_text(text) == (text.strip(), ())
+    assert lyrics_in_text(text) == ReadLyrics(text.strip())
 
 
 def test_ultrastar_notes_become_words() -> None:
@@ -178,7 +179,7 @@ def test_what_a_language_model_writes_around_lyrics_is_taken_off(text: str, lyri
 
 def test_chatter_is_said() -> None:
     assert lyrics_in_text("Sure, the lyrics:\n\n[Verse]\nla").notes
-    assert lyrics_in_text("**[Verse]**\nla") == ("[Verse]\nla", ())
+    assert lyrics_in_text("**[Verse]**\nla") == ReadLyrics("[Verse]\nla")
 
 
 @pytest.mark.parametrize(

@@ -87,12 +87,15 @@ def test_a_value_outside_its_domain_is_named() -> None:
 
 
 def test_both_names_of_a_field_are_known() -> None:
-    assert in_our_names({"keyscale": "Am", "vocal_language": "de", "duration": 30, "bpm": 96}) == {
+    assert in_our_names({"keyscale": "Am", "vocal_language": "de", "duration": 30, "bpm": 96}).values == {
         "key": "Am",
         "language": "de",
         "duration_seconds": 30,
         "bpm": 96,
     }
-    assert in_our_names({"duration": -1, "timesignature": ""}) == {"duration_seconds": None, "time_signature": None}
+    assert in_our_names({"duration": -1, "timesignature": ""}).values == {
+        "duration_seconds": None,
+        "time_signature": None,
+    }
     with pytest.raises(ValueError, match="key is given twice, the second time as 'keyscale'"):
         in_our_names({"key": "Am", "keyscale": "C"})
