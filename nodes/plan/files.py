@@ -74,11 +74,10 @@ class AceComposerSaveBlueprint(io.ComfyNode):
 
     @classmethod
     def execute(cls, blueprint: AceBlueprint, filename_prefix: str) -> io.NodeOutput:
-        (saved,) = results.save_texts(
-            results.name_of(filename_prefix, cls.hidden), {".json": blueprints_to_json(blueprint)}
-        )
+        prefix, notes = results.name_of(filename_prefix, cls.hidden)
+        (saved,) = results.save_texts(prefix, {".json": blueprints_to_json(blueprint)})
         place = "/".join(part for part in (saved["subfolder"], saved["filename"]) if part)
-        return io.NodeOutput(ui={"files": [saved], "text": (place,)})
+        return io.NodeOutput(ui={"files": [saved], "text": ("\n".join((place, *notes)),)})
 
 
 class AceComposerLoadBlueprint(io.ComfyNode):

@@ -190,6 +190,7 @@ def test_chatter_is_said() -> None:
         ('<think>{"a": 1}</think>\nHere you are: {"bpm": 96}\nEnjoy!', '{"bpm": 96}'),
         ('{"caption": "```\\nx\\n```"}', '{"caption": "```\\nx\\n```"}'),
         ('{"a": 1} or {"b": 2}', '{"a": 1} or {"b": 2}'),
+        ('\ufeff{\u2028\xa0"a\xa0b":\u3000"c\u2028",\u200b "d": 1}', '{ "a\xa0b": "c\u2028",  "d": 1}'),
         ("{broken", "{broken"),
         ("nothing", "nothing"),
     ],
