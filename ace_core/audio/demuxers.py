@@ -6,13 +6,11 @@ Traps:
 - The format is told, not guessed, and FFmpeg gets an open file, not a name. A playlist that calls itself MP3 would
   make it open other files or addresses.
 - RIFF is WAV or AVI, FORM is AIFF or not, and an ID3 tag may stand before any stream: then the suffix decides.
-- A stream that FFmpeg has no decoder for has no codec context, and PyAV raises an AttributeError for its channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import av
 
@@ -96,8 +94,3 @@ def demuxer_of(suffix: str, head: bytes) -> str:
             return demuxer
     named = DEMUXERS[suffix.lower()]
     return "mp3" if head.startswith(b"ID3") and named not in _AFTER_ID3 else named
-
-
-def has_decoder(stream: Any) -> bool:
-    """Whether FFmpeg can decode a stream."""
-    return getattr(stream, "codec_context", None) is not None

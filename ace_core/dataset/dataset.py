@@ -87,6 +87,7 @@ class Dataset:
         tag_position: where they stand in the caption.
         genre_ratio: percent of the songs that are trained with their genre instead of the caption.
         all_instrumental: train every song as an instrumental.
+        downmix: read surround recordings as stereo.
 
     Raises:
         ValueError: a value outside its domain, or no clips.
@@ -98,6 +99,7 @@ class Dataset:
     tag_position: TagPosition = "prepend"
     genre_ratio: int = 0
     all_instrumental: bool = False
+    downmix: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -74,7 +74,7 @@ def label_dataset(
         clip = clips[index]
         share = share_of_progress(on_progress, number, len(wanted))
         try:
-            waveform = read_clip(clip.path, share_of_progress(share, 0, 2))
+            waveform = read_clip(clip.path, share_of_progress(share, 0, 2), downmix=dataset.downmix)
         except ValueError as error:
             skipped.append(Skipped.because_of(clip.name, error))
             continue

@@ -98,7 +98,12 @@ class _Said(NamedTuple):
 
 
 def scan_folder(
-    folder: Path, root: Path, *, dataset_json: Path | None = None, on_progress: Progress | None = None
+    folder: Path,
+    root: Path,
+    *,
+    dataset_json: Path | None = None,
+    downmix: bool = False,
+    on_progress: Progress | None = None,
 ) -> Scan:
     """Find the recordings below a folder, look into each, and read the texts beside it.
 
@@ -106,6 +111,7 @@ def scan_folder(
         folder: where to look, `root` or below it.
         root: nothing outside it is read. dataset_json is the one exception.
         dataset_json: the official dataset JSON to take instead of the folder's own.
+        downmix: take surround recordings too, as stereo.
         on_progress: called with parts done, and in all.
     """
     root = Path(os.path.realpath(root))
@@ -122,7 +128,7 @@ def scan_folder(
         if share is not None:
             share(0, 1)
         try:
-            seconds = clip_seconds(files.recordings[name], share)
+            seconds = clip_seconds(files.recordings[name], share, downmix=downmix)
             said = [listing, *_beside(name, beside.get(name, []), files), table, tensors]
             clips.append(_clip(name, files.recordings[name], seconds, [one for one in said if one], report))
         except ValueError as error:
