@@ -17,10 +17,10 @@ import av
 _SUFFIXES_OF_DEMUXERS: Mapping[str, tuple[str, ...]] = {
     "wav": (".wav", ".wave", ".bwf", ".rf64"),
     "w64": (".w64",),
-    "mp3": (".mp3", ".mp2", ".mpga"),
+    "mp3": (".mp3", ".mp2", ".mpga", ".mpa", ".m2a"),
     "flac": (".flac",),
     "ogg": (".ogg", ".oga", ".opus", ".spx", ".ogv", ".ogm"),
-    "mp4": (".m4a", ".m4b", ".m4r", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".alac"),
+    "mp4": (".m4a", ".m4b", ".m4r", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".alac", ".f4a", ".f4v"),
     "aac": (".aac", ".adts"),
     "aiff": (".aif", ".aiff", ".aifc"),
     "caf": (".caf",),
@@ -30,10 +30,13 @@ _SUFFIXES_OF_DEMUXERS: Mapping[str, tuple[str, ...]] = {
     "wv": (".wv",),
     "tta": (".tta",),
     "tak": (".tak",),
-    "mpc8": (".mpc",),
+    "mpc8": (".mpc", ".mpp"),
     "ac3": (".ac3",),
-    "eac3": (".eac3",),
+    "eac3": (".eac3", ".ec3"),
     "dts": (".dts",),
+    "dtshd": (".dtshd",),
+    "truehd": (".thd",),
+    "mlp": (".mlp",),
     "au": (".au", ".snd"),
     "amr": (".amr",),
     "dsf": (".dsf",),
@@ -45,6 +48,11 @@ _SUFFIXES_OF_DEMUXERS: Mapping[str, tuple[str, ...]] = {
     "rm": (".ra", ".rm", ".rmvb"),
     "mxf": (".mxf",),
     "voc": (".voc",),
+    "oma": (".oma", ".aa3", ".omg"),
+    "shn": (".shn",),
+    "qoa": (".qoa",),
+    "sox": (".sox",),
+    "nistsphere": (".sph", ".nist"),
 }
 DEMUXERS: Mapping[str, str] = {
     suffix: demuxer for demuxer, suffixes in _SUFFIXES_OF_DEMUXERS.items() for suffix in suffixes
@@ -78,11 +86,21 @@ _HEADS: tuple[tuple[int, bytes, str], ...] = (  # where, which bytes, what they 
 BROKEN_FILE = (av.FFmpegError, OSError)  # OSError: a broken file can make FFmpeg seek to before its beginning
 NO_RECORDINGS: Mapping[str, str] = {
     **dict.fromkeys((".mid", ".midi", ".kar"), "is notes without sound: render it to a recording first"),
-    **dict.fromkeys((".aax", ".m4p"), "is locked by its shop: no program may read it"),
     **dict.fromkeys(
-        (".aup", ".aup3", ".als", ".flp", ".logicx", ".rpp"), "is a project: export its mix as a recording"
+        (".musicxml", ".mxl", ".mscz", ".sib", ".gp", ".gp5", ".gpx"), "is a score: render it to a recording"
+    ),
+    **dict.fromkeys(
+        (".mod", ".xm", ".s3m", ".it"), "is notes and samples of a tracker: render it to a recording first"
+    ),
+    **dict.fromkeys((".aax", ".aa", ".m4p"), "is locked by its shop: no program may read it"),
+    **dict.fromkeys(
+        (".aup", ".aup3", ".als", ".flp", ".logicx", ".rpp", ".cpr", ".ptx", ".band"),
+        "is a project: export its mix as a recording",
     ),
     **dict.fromkeys((".m3u", ".m3u8", ".pls", ".cue"), "is a list of recordings: bring the recordings themselves"),
+    **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"), "is an archive: unpack it"),
+    **dict.fromkeys((".part", ".crdownload", ".download", ".opdownload"), "is an unfinished download"),
+    **dict.fromkeys((".pcm", ".raw"), "is samples without a header: save it as WAV"),
 }
 """Files that look like recordings to a person and hold no sound that can be read, with the reason."""
 

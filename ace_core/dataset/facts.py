@@ -27,7 +27,6 @@ from ..song.fields import INSTRUMENTAL_LYRICS, PLAN_FIELDS
 from ..song.languages import UNKNOWN_LANGUAGE, find_language
 from ..song.lyric_reader import lyrics_in_text
 from ..song.text_encodings import decoded_text
-from ..song.texts import plain_lines
 from .dataset import PROMPT_CHOICES, FileProblem
 
 MAX_TEXT_BYTES = 1 << 20
@@ -49,7 +48,7 @@ _NAMES = {
     },
     "instrumental": "is_instrumental",
     "genres": "genre",
-    **dict.fromkeys(("prompt", "description", "tags", "recaption", "style"), "caption"),
+    **dict.fromkeys(("prompt", "description", "tags", "recaption", "style", "style_of_music"), "caption"),
     **dict.fromkeys(("signature", "time_sig", "sig", "meter"), "time_signature"),
     **dict.fromkeys(("norm_lyrics", "lyric"), "lyrics"),
     **dict.fromkeys(("tempo", "tempo_bpm"), "bpm"),
@@ -178,7 +177,7 @@ def _whole(bpm: object) -> object:
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """A text file of any editor, with newlines as line ends.
+    """A text file of any editor, as it is: in JSON and tables, what ends a line elsewhere may be part of a text.
 
     Raises:
         FileProblem: it is too large, of an encoding that cannot be told, or cannot be read.
@@ -202,7 +201,7 @@ def read_noted_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, t
     except ValueError as error:
         raise FileProblem(str(error)) from error
     notes = (f"is not UTF-8 and is read as {code_page}: save it as UTF-8 if letters are wrong",) if code_page else ()
-    return plain_lines(text), notes
+    return text, notes
 
 
 def read_table(text: str) -> dict[str, dict[str, str]]:

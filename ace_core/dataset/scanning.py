@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from ..audio.demuxers import DEMUXERS, NO_RECORDINGS
 from ..progress import Progress, share_of_progress
+from ..song.texts import plain_lines
 from .companions import (
     COMPANION_SUFFIXES,
     Companion,
@@ -39,6 +40,7 @@ from .companions import (
 from .dataset import Clip, FileProblem, Skipped, with_facts
 from .facts import FIELD_NAMES, MAX_TABLE_BYTES, Facts, read_facts, read_noted_text, read_text
 from .manifests import (
+    OTHER_FILES,
     TABLE_SUFFIXES,
     TENSOR_SUFFIX,
     UNREADABLE_TABLES,
@@ -147,7 +149,7 @@ def folder_stamp(folder: Path) -> str:
     for path in _walk(folder):
         if path.suffix.lower() in DEMUXERS or path.suffix.lower() in READ_SUFFIXES:
             status = path.lstat()
-            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(path) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -171,7 +173,10 @@ def _listed(folder: Path, root: Path, report: _Report) -> _Files:
         name = path.relative_to(folder).as_posix()
         target = Path(os.path.realpath(path))
         suffix = path.suffix.lower()
-        if target.is_dir():
+        if not name.isprintable() and any("\ud800" <= character <= "\udfff" for character in name):
+            shown_name = name.encode(errors="backslashreplace").decode()
+            report.skipped.append(Skipped(shown_name, "has a name that is no Unicode: rename it"))
+        elif target.is_dir():
             report.skipped.append(Skipped(name, "is a link to a folder: links to folders are not followed"))
         elif not target.is_relative_to(root):
             if suffix in DEMUXERS or suffix in READ_SUFFIXES:
@@ -201,7 +206,8 @@ def _companions(files: _Files, report: _Report) -> dict[str, list[Companion]]:
         elif suffix in COMPANION_SUFFIXES and suffix != ".json":
             report.skipped.append(Skipped(name, "belongs to no recording"))
         elif suffix not in READ_SUFFIXES and owners.named_like(name):
-            report.notes.add(f"is not used, though named like a song: {suffix or 'no suffix'} is not read", name)
+            reason = OTHER_FILES.get(suffix, f"{suffix or 'no suffix'} is not read")
+            report.notes.add(f"is not used, though named like a song: {reason}", name)
     return {name: in_reading_order(companions) for name, companions in beside.items()}
 
 
@@ -230,7 +236,7 @@ def _manifests(
             if suffix == ".json":
                 document = parse_json(read_text(path, MAX_DATASET_BYTES))
                 if is_tensor_list(document):
-                    raise FileProblem("lists tensors of the official trainer, which are not read: bring the recordings")
+                    raise FileProblem("lists tensors, of which only what they say about recordings here is read")
                 if is_dataset_json(document):
                     if found is not None:
                         raise FileProblem(f"is not used: {found[0]} lists the songs")
@@ -336,6 +342,7 @@ def _of_plain_text(text: str, *, has_lyrics: bool) -> tuple[dict[str, object], t
         raw = parse_json(text)
         if isinstance(raw, dict):
             return raw, ()
+    text = plain_lines(text)
     fields = fields_in_text(text, FIELD_NAMES)
     if fields is not None:
         return fields, ()

@@ -29,7 +29,9 @@ _HEAD_LINE = re.compile(
     re.IGNORECASE,
 )
 _LYRICS_LINE = re.compile(r"[ \t]*(?:song )?lyrics?[ \t]*:[ \t]*", re.IGNORECASE)
-_GENIUS_FRONT = re.compile(r"\d+ Contributors?.*?Lyrics(?:.*?Read More)?[ \t\u00a0]*\n?|[^\n\[\]]{1,100} Lyrics(?=\[)")
+_GENIUS_FRONT = re.compile(
+    r"\A(?:\d+ Contributors?.*?Lyrics(?:.*?Read More)?[ \t\u00a0]*\n?|[^\n\[\]]{1,100} Lyrics(?=\[))"
+)
 _GENIUS_TICKETS = re.compile(r"\n?See [^\n]{1,80} LiveGet tickets as low as \$\d+")
 _GENIUS_BETWEEN = re.compile(r"You might also like(?=\[|[ \t]*(?:\n|\Z))\n?")
 _GENIUS_COUNT = r"\d+(?:\.\d+)?K?"
@@ -41,6 +43,7 @@ _SITE_LINE = re.compile(
     r"Lyrics (?:licensed|provided|powered)\b.* by .*|Submit Corrections|"
     r"Thanks to .{1,200} for correcting these lyrics)[ \t]*"
 )
+_WRITERS = re.compile(r"[ \t]*(?:Song)?[Ww]rit")  # which need an empty line or another mark
 _LEAST_HEAD_LINES = 2  # without an empty line or a tag behind them
 _SHOWN_CHARACTERS = 40
 
@@ -70,7 +73,7 @@ def without_copied_marks(text: str) -> FromCopy:
     while end > 1 and _SITE_LINE.fullmatch(lines[end - 1]):
         end -= 1
     behind = [line for line in lines[end:] if line.strip(" \t.")]
-    if behind:
+    if behind and ("" in map(str.strip, lines[end:]) or not all(map(_WRITERS.match, behind))):
         taken_off += [*genius, *behind]
         text = "\n".join(lines[:end])
     else:
@@ -96,19 +99,13 @@ def _head(text: str) -> int:
 
 
 def _without_genius(text: str) -> tuple[str, list[str]]:
-    front = _GENIUS_FRONT.match(text)
-    text = text[front.end() :] if front else text
-    found = [front, *(mark.search(text) for mark in (_GENIUS_TICKETS, _GENIUS_BEHIND))]
-    if any(found):
-        found += [mark.search(text) for mark in (_GENIUS_BETWEEN, _GENIUS_LAST_LINE)]
-        for mark, instead in (
-            (_GENIUS_TICKETS, ""),
-            (_GENIUS_LAST_LINE, ""),
-            (_GENIUS_BEHIND, ""),
-            (_GENIUS_BETWEEN, "\n"),
-        ):
-            text = mark.sub(instead, text)
-    return text, [match[0] for match in found if match]
+    taken_off = []
+    for mark in (_GENIUS_FRONT, _GENIUS_TICKETS, _GENIUS_BEHIND, _GENIUS_LAST_LINE, _GENIUS_BETWEEN):
+        match = mark.search(text)
+        if match and (taken_off or mark not in (_GENIUS_LAST_LINE, _GENIUS_BETWEEN)):
+            taken_off.append(match[0])
+            text = mark.sub("\n" if mark is _GENIUS_BETWEEN else "", text)
+    return text, taken_off
 
 
 def _shortly(text: str) -> str:
