@@ -53,6 +53,7 @@ _RIGHTS = re.compile(
     r"QQ\u97f3\u4e50\u4eab\u6709|\u672a\u7ecf\u8457\u4f5c\u6743\u4eba|\u8457\u4f5c\u6743\u6240\u6709|"
     r"\u6b4c\u8bcd\u8d21\u732e\u8005|\u7ffb\u8bd1\u8d21\u732e\u8005"
 )
+_NOTES_ALONE = re.compile("[\u2669-\u266c\\s]+")  # how players show that nobody sings
 _NO_WORDS = re.compile("\u7eaf\u97f3\u4e50|\u7d14\u97f3\u6a02|\u6b64\u6b4c\u66f2\u4e3a\u6ca1\u6709\u586b\u8bcd")
 
 
@@ -121,6 +122,7 @@ def read_lrc(text: str) -> TimedWordsFile:
         elif _CREDIT.fullmatch(words) or _RIGHTS.search(words) or (words and words == song):
             left_out.append(words)
         elif words != "//":
+            words = "" if _NOTES_ALONE.fullmatch(words) else words
             latest = times[0] if times else latest
             sung += len(words) * len(times)
             if sung > MAX_SUNG_CHARACTERS:

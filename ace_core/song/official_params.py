@@ -4,7 +4,7 @@ Its examples (`examples/text2music`) and requests to its server are read too: th
 
 Traps:
 - What its language model decided has a name of its own (`cot_bpm`), and counts where the user left a field open.
-- A field that is open there is -1, an empty text, "unknown" (the language) or null.
+- A field that is open there is -1, or 0 in requests to acestep.cpp, an empty text, "unknown" (the language) or null.
 - The rewritten caption is rendered only where `use_cot_caption` is on.
 """
 
@@ -32,7 +32,7 @@ OFFICIAL_NAMES: Mapping[str, str] = {
 
 _MARKS = ("task_type", "inference_steps", "guidance_scale", "think", "thinking")
 _SETTINGS = ("seed", "inference_steps", "shift", "guidance_scale", "infer_method", "task_type")
-_OPEN = (None, "", -1, -1.0, "N/A", "unknown")
+_OPEN = (None, "", -1, 0, "N/A", "unknown")
 
 
 class PlanFile(NamedTuple):

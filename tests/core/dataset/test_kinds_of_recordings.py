@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import scipy
 from recordings_of_kinds import LEVEL, PITCHES, RATE, SECONDS, level_at, write_recording
 from song_folders import write_song
 
@@ -18,6 +19,7 @@ from ace_core.dataset.dataset import FileProblem
 from ace_core.dataset.recordings import clip_seconds, read_clip
 from ace_core.dataset.scanning import scan_folder
 from ace_core.song_files.encoding import read_sound
+from ace_core.song_files.files import read_record
 
 KINDS = [
     *(("a.wav", "wav", codec) for codec in ("pcm_u8", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le")),
@@ -112,13 +114,34 @@ def test_a_codec_without_decoder_is_a_reason_and_ends_nothing(tmp_path: Path) ->
 def test_what_holds_no_sound_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "songs"
     folder.mkdir()
-    names = ["a.mid", "b.aax", "c.aup3", "d.m3u8"]
+    names = ["a.mid", "b.aax", "c.aup3", "d.m3u8", "e.zip", "f.mp3.part", "g.xm", "h.gp5", "i.pcm"]
     for name in names:
         (folder / name).write_bytes(b"#EXTM3U\nhttp://127.0.0.1/x")
     found = scan_folder(folder, tmp_path)
     assert [(skipped.name, skipped.reason) for skipped in found.skipped] == [
         (name, NO_RECORDINGS[Path(name).suffix]) for name in names
     ]
+
+
+def test_every_kind_has_a_demuxer_of_ffmpeg() -> None:
+    assert {av.ContainerFormat(demuxer, "r").name for demuxer in DEMUXERS.values()}
+    assert not DEMUXERS.keys() & NO_RECORDINGS.keys()
+
+
+def test_the_odd_recordings_of_others_are_read_or_refused_in_words() -> None:
+    """SciPy's own WAV files: RF64, 64 bit floats, 1, 20, 36, 45 and 53 bits, three channels, early ends."""
+    folder = Path(scipy.__file__).parent / "io" / "tests" / "data"
+    recordings = sorted(folder.glob("*.wav"))
+    assert len(recordings) > 15
+    for path in recordings:
+        for read in (clip_seconds, read_clip, read_sound, read_record):
+            try:
+                read(path)
+            except ValueError as error:
+                assert len(str(error)) > 5, path
+    odd = folder / "test-8000Hz-le-3ch-5S-36bit.wav"
+    with pytest.raises(FileProblem, match="is in a codec that FFmpeg does not know"):
+        clip_seconds(odd)
 
 
 def test_a_playlist_is_no_recording_whatever_it_calls_itself(tmp_path: Path) -> None:
