@@ -99,7 +99,7 @@ def _head(text: str) -> int:
 
 
 def _without_genius(text: str) -> tuple[str, list[str]]:
-    taken_off = []
+    taken_off: list[str] = []
     for mark in (_GENIUS_FRONT, _GENIUS_TICKETS, _GENIUS_BEHIND, _GENIUS_LAST_LINE, _GENIUS_BETWEEN):
         match = mark.search(text)
         if match and (taken_off or mark not in (_GENIUS_LAST_LINE, _GENIUS_BETWEEN)):

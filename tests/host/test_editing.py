@@ -249,7 +249,7 @@ def test_surround_is_refused_with_the_way_out_and_mixed_down(client: ComfyUIClie
     name = client.upload(write_recording(tmp_path / "surround.flac", "flac", "flac", "5.1"))
     text = failure(client, edit("AceComposerCover", name))
     assert "audio must be mono or stereo, got 6 channels: put Mix before this node, with its downmix on" in text
-    prompt = {
+    prompt: Prompt = {
         "file": {"class_type": "LoadAudio", "inputs": {"audio": name}},
         "mix": {"class_type": "AceComposerMix", "inputs": widgets("AceComposerMix") | {"audio_1": ["file", 0]}},
         "save": {"class_type": "SaveAudio", "inputs": {"audio": ["mix", 0], "filename_prefix": "mixed down"}},

@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-import scipy
 from recordings_of_kinds import LEVEL, PITCHES, RATE, SECONDS, level_at, write_recording
 from song_folders import write_song
 
@@ -130,7 +130,7 @@ def test_every_kind_has_a_demuxer_of_ffmpeg() -> None:
 
 def test_the_odd_recordings_of_others_are_read_or_refused_in_words() -> None:
     """SciPy's own WAV files: RF64, 64 bit floats, 1, 20, 36, 45 and 53 bits, three channels, early ends."""
-    folder = Path(scipy.__file__).parent / "io" / "tests" / "data"
+    folder = Path(find_spec("scipy").origin).parent / "io" / "tests" / "data"
     recordings = sorted(folder.glob("*.wav"))
     assert len(recordings) > 15
     for path in recordings:
