@@ -99,9 +99,12 @@ def set_input_text(prompt: dict[str, Any], address: str, text: str) -> None:
 
 
 def read_jobs(prompt: Prompt, path: Path) -> list[Job]:
-    """Read a JSONL file: each line is an object of ``{"NODE_TITLE.input": value}`` and becomes one run."""
+    """Read a JSONL file: each line is an object of ``{"NODE_TITLE.input": value}`` and becomes one run.
+
+    Trap: lyrics of web pages hold U+2028, which ends a line for `str.splitlines` and not in JSON lines.
+    """
     jobs: list[Job] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
         job_prompt = copy.deepcopy(dict(prompt))

@@ -20,6 +20,8 @@ from ..ace_core.checks import shown
 from ..ace_core.song_files.record import SongRecord
 from .render.latents import RECORDS
 
+DOWNMIX = "downmix"  # the switch of nodes that take surround
+
 
 def check_inputs_of(node: type[io.ComfyNode]) -> None:
     """Have `node.execute` get nothing but inputs of the kinds that its schema names."""
@@ -32,9 +34,12 @@ def check_inputs_of(node: type[io.ComfyNode]) -> None:
     @functools.wraps(execute)
     def checked(cls: Any, /, **values: Any) -> io.NodeOutput:
         for name, value in values.items():
-            check = _CHECKS.get(kinds().get(name, ""))
-            if check is not None and value is not None:
-                values[name] = check(name, value)
+            kind = kinds().get(name, "")
+            if value is None or kind not in _CHECKS:
+                continue
+            values[name] = _CHECKS[kind](name, value)
+            if kind == io.Audio.io_type and DOWNMIX not in kinds():
+                _refuse_surround(name, values[name]["waveform"])
         return execute(cls, **values)
 
     setattr(node, "execute", classmethod(checked))  # noqa: B010 - the host's class has no such attribute
@@ -63,6 +68,14 @@ def _audio(name: str, value: Any) -> Mapping[str, Any]:
         raise ValueError(f"the waveform of {name} must be a tensor, got {_kind(waveform)}")
     rate = _whole_number(f"the sample rate of {name}", value["sample_rate"])
     return {**value, "waveform": waveform[None] if waveform.ndim == 2 else waveform, "sample_rate": rate}
+
+
+def _refuse_surround(name: str, waveform: Tensor) -> None:
+    if waveform.ndim == 3 and waveform.shape[1] > 2:
+        raise ValueError(
+            f"{name} must be mono or stereo, got {waveform.shape[1]} channels: put Mix before this node, with its "
+            f"{DOWNMIX} on"
+        )
 
 
 def _latent(name: str, value: Any) -> Mapping[str, Any]:

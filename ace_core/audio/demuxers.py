@@ -6,23 +6,21 @@ Traps:
 - The format is told, not guessed, and FFmpeg gets an open file, not a name. A playlist that calls itself MP3 would
   make it open other files or addresses.
 - RIFF is WAV or AVI, FORM is AIFF or not, and an ID3 tag may stand before any stream: then the suffix decides.
-- A stream that FFmpeg has no decoder for has no codec context, and PyAV raises an AttributeError for its channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import av
 
 _SUFFIXES_OF_DEMUXERS: Mapping[str, tuple[str, ...]] = {
     "wav": (".wav", ".wave", ".bwf", ".rf64"),
     "w64": (".w64",),
-    "mp3": (".mp3", ".mp2", ".mpga"),
+    "mp3": (".mp3", ".mp2", ".mpga", ".mpa", ".m2a"),
     "flac": (".flac",),
     "ogg": (".ogg", ".oga", ".opus", ".spx", ".ogv", ".ogm"),
-    "mp4": (".m4a", ".m4b", ".m4r", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".alac"),
+    "mp4": (".m4a", ".m4b", ".m4r", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".alac", ".f4a", ".f4v"),
     "aac": (".aac", ".adts"),
     "aiff": (".aif", ".aiff", ".aifc"),
     "caf": (".caf",),
@@ -32,10 +30,13 @@ _SUFFIXES_OF_DEMUXERS: Mapping[str, tuple[str, ...]] = {
     "wv": (".wv",),
     "tta": (".tta",),
     "tak": (".tak",),
-    "mpc8": (".mpc",),
+    "mpc8": (".mpc", ".mpp"),
     "ac3": (".ac3",),
-    "eac3": (".eac3",),
+    "eac3": (".eac3", ".ec3"),
     "dts": (".dts",),
+    "dtshd": (".dtshd",),
+    "truehd": (".thd",),
+    "mlp": (".mlp",),
     "au": (".au", ".snd"),
     "amr": (".amr",),
     "dsf": (".dsf",),
@@ -47,6 +48,11 @@ _SUFFIXES_OF_DEMUXERS: Mapping[str, tuple[str, ...]] = {
     "rm": (".ra", ".rm", ".rmvb"),
     "mxf": (".mxf",),
     "voc": (".voc",),
+    "oma": (".oma", ".aa3", ".omg"),
+    "shn": (".shn",),
+    "qoa": (".qoa",),
+    "sox": (".sox",),
+    "nistsphere": (".sph", ".nist"),
 }
 DEMUXERS: Mapping[str, str] = {
     suffix: demuxer for demuxer, suffixes in _SUFFIXES_OF_DEMUXERS.items() for suffix in suffixes
@@ -80,11 +86,21 @@ _HEADS: tuple[tuple[int, bytes, str], ...] = (  # where, which bytes, what they 
 BROKEN_FILE = (av.FFmpegError, OSError)  # OSError: a broken file can make FFmpeg seek to before its beginning
 NO_RECORDINGS: Mapping[str, str] = {
     **dict.fromkeys((".mid", ".midi", ".kar"), "is notes without sound: render it to a recording first"),
-    **dict.fromkeys((".aax", ".m4p"), "is locked by its shop: no program may read it"),
     **dict.fromkeys(
-        (".aup", ".aup3", ".als", ".flp", ".logicx", ".rpp"), "is a project: export its mix as a recording"
+        (".musicxml", ".mxl", ".mscz", ".sib", ".gp", ".gp5", ".gpx"), "is a score: render it to a recording"
+    ),
+    **dict.fromkeys(
+        (".mod", ".xm", ".s3m", ".it"), "is notes and samples of a tracker: render it to a recording first"
+    ),
+    **dict.fromkeys((".aax", ".aa", ".m4p"), "is locked by its shop: no program may read it"),
+    **dict.fromkeys(
+        (".aup", ".aup3", ".als", ".flp", ".logicx", ".rpp", ".cpr", ".ptx", ".band"),
+        "is a project: export its mix as a recording",
     ),
     **dict.fromkeys((".m3u", ".m3u8", ".pls", ".cue"), "is a list of recordings: bring the recordings themselves"),
+    **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"), "is an archive: unpack it"),
+    **dict.fromkeys((".part", ".crdownload", ".download", ".opdownload"), "is an unfinished download"),
+    **dict.fromkeys((".pcm", ".raw"), "is samples without a header: save it as WAV"),
 }
 """Files that look like recordings to a person and hold no sound that can be read, with the reason."""
 
@@ -96,8 +112,3 @@ def demuxer_of(suffix: str, head: bytes) -> str:
             return demuxer
     named = DEMUXERS[suffix.lower()]
     return "mp3" if head.startswith(b"ID3") and named not in _AFTER_ID3 else named
-
-
-def has_decoder(stream: Any) -> bool:
-    """Whether FFmpeg can decode a stream."""
-    return getattr(stream, "codec_context", None) is not None

@@ -6,6 +6,7 @@ ai-toolkit (`<CAPTION>...</CAPTION>` blocks in `song.txt`), SimpleTuner (`song.l
 LyCORIS and kohya (`song.caption`), and lyrics with times of every kind. `song.mp3.txt` is `song.txt`.
 
 Traps:
+- Side-Step's own example of a sidecar begins with remarks, lines of `#`. They are never sung, nor part of a caption.
 - A plain `song.txt` means lyrics to the official trainer and a caption to most others. With lyrics in another file it
   is the caption; alone it is a caption if it is one line of words or has lines that nobody sings.
 - No pattern may look at a part of a text twice, see `song.chatter`.
@@ -51,8 +52,14 @@ COMPANION_SUFFIXES = tuple(sorted({ending[ending.rindex(".") :] for ending in _E
 
 _BLOCK_MARK = re.compile(r"<(/?)([A-Za-z_]+)>")
 _NAMED_LINE = re.compile(r"[ \t]*([A-Za-z][A-Za-z _]{1,19}?)[ \t]*[:=][ \t]*(.*)")
+_OTHER_NAMES = frozenset(
+    "title song artist artists album author created date year url link source model id duration name".split()
+)
+"""What programs write in front of the fields of a song; a text with these alone is none of fields."""
+_REMARK_LINE = re.compile(r"[ \t]*#(?![^\W_])[^\n]*")
 _LAST_FIELDS = ("lyrics", "lyric")
 _TAG = re.compile(r"^[^\S\n]*+\[[^\]\n]+\]", re.MULTILINE)
+_TEXT_FIELDS = ("caption", "prompt", "description", "style", "tags")  # may go on behind an empty line
 _LONGEST_SUNG_LINE = 80  # on average
 _SHORTEST_CAPTION_WORDS = 6
 
@@ -113,6 +120,8 @@ def in_reading_order(companions: Collection[Companion]) -> list[Companion]:
 def fields_in_text(text: str, known: Collection[str]) -> dict[str, object] | None:
     """The fields that a `song.txt` names itself; None where it is plain text.
 
+    Lyrics may follow without a name: at the first tag, or behind an empty line.
+
     Args:
         known: names of fields in lower case, with underscores.
     """
@@ -120,18 +129,25 @@ def fields_in_text(text: str, known: Collection[str]) -> dict[str, object] | Non
     if blocks and re.match(r"\s*<[A-Za-z_]+>", text):
         return {**blocks}
     fields: dict[str, list[str]] = {}
-    current = ""
+    current = before = ""
     for line in text.strip().split("\n"):
         match = _NAMED_LINE.fullmatch(line) if current not in _LAST_FIELDS else None
         name = re.sub(r"\s+", "_", match[1].lower()) if match else ""
-        if match and name in known and name not in fields:
+        if match and (name in known or name in _OTHER_NAMES) and name not in fields:
             current = name
             fields[name] = [match[2]]
+        elif current not in _LAST_FIELDS and (_REMARK_LINE.fullmatch(line) or not (current or line.strip())):
+            continue
         elif not current:
             return None
         else:
+            ends = _TAG.match(line) or (line.strip() and not before.strip() and current not in _TEXT_FIELDS)
+            if ends and current not in _LAST_FIELDS and "lyrics" not in fields:
+                current, fields["lyrics"] = "lyrics", []
             fields[current].append(line)
-    if len(fields) == 1 and not {"caption", "prompt", "tags", "lyrics"} & fields.keys():
+        before = line
+    named = fields.keys() & known
+    if not named or (len(named) == 1 and not {"caption", "prompt", "tags", "style", "lyrics"} & named):
         return None
     return {name: "\n".join(lines).strip() for name, lines in fields.items()}
 

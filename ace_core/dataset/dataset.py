@@ -87,6 +87,7 @@ class Dataset:
         tag_position: where they stand in the caption.
         genre_ratio: percent of the songs that are trained with their genre instead of the caption.
         all_instrumental: train every song as an instrumental.
+        downmix: read surround recordings as stereo.
 
     Raises:
         ValueError: a value outside its domain, or no clips.
@@ -98,6 +99,7 @@ class Dataset:
     tag_position: TagPosition = "prepend"
     genre_ratio: int = 0
     all_instrumental: bool = False
+    downmix: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -165,6 +167,21 @@ def remarks(dataset: Dataset) -> list[str]:
         found.append(f"{_some(without)}: no genre, so trained with the caption whatever the genre ratio")
     if len(dataset.activation_tag) == 0 and dataset.tag_position == "replace":
         found.append("the tag position is replace, but there is no activation tag: captions stay as they are")
+    return found
+
+
+def settings_not_taken(dataset: Dataset, stated: Mapping[str, object]) -> list[str]:
+    """Sentences on settings that a file states and the dataset does not have.
+
+    Args:
+        stated: by the names of the dataset's own; an activation tag may be several, each of a song.
+    """
+    found = []
+    for name, value in stated.items():
+        ours = getattr(dataset, name)
+        if value not in (ours, [ours]) and not (name == "tag_position" and not dataset.activation_tag):
+            wanted = ", ".join(map(shown, value)) if isinstance(value, list) else shown(value)
+            found.append(f"the files say {name.replace('_', ' ')} {wanted}; {shown(ours)} counts")
     return found
 
 

@@ -7,7 +7,8 @@ Traps:
 - Tag programs write 127.98 bpm, and 0 for a tempo they do not know.
 - In the official JSON an unknown language is `unknown` even of songs that nobody has listened to, so it says nothing.
 - Spreadsheets separate columns with semicolons where the comma is the decimal point.
-- Trainers have many names for one field; in a row with several the one that is also ours counts.
+- Trainers have many names for one field; in a row with several the one that is also ours counts. `tags` are a caption
+  in most programs and the activation tag in Side-Step, which always writes a caption too.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from typing import Any, NamedTuple
 from ..checks import shown
 from ..song.blueprint import Blueprint
 from ..song.fields import INSTRUMENTAL_LYRICS, PLAN_FIELDS
-from ..song.languages import UNKNOWN_LANGUAGE
+from ..song.languages import UNKNOWN_LANGUAGE, find_language
+from ..song.lyric_reader import lyrics_in_text
 from ..song.text_encodings import decoded_text
-from ..song.texts import plain_lines
 from .dataset import PROMPT_CHOICES, FileProblem
 
 MAX_TEXT_BYTES = 1 << 20
@@ -47,8 +48,8 @@ _NAMES = {
     },
     "instrumental": "is_instrumental",
     "genres": "genre",
-    **dict.fromkeys(("prompt", "description", "tags", "recaption", "style"), "caption"),
-    **dict.fromkeys(("signature", "time_sig", "meter"), "time_signature"),
+    **dict.fromkeys(("prompt", "description", "tags", "recaption", "style", "style_of_music"), "caption"),
+    **dict.fromkeys(("signature", "time_sig", "sig", "meter"), "time_signature"),
     **dict.fromkeys(("norm_lyrics", "lyric"), "lyrics"),
     **dict.fromkeys(("tempo", "tempo_bpm"), "bpm"),
     **dict.fromkeys(("lang", "lyrics_language"), "language"),
@@ -56,42 +57,85 @@ _NAMES = {
     "prompt_override": "prompt_choice",
 }
 _FIELDS = (*(field.name for field in _SONG_FIELDS), "genre", "is_instrumental", "prompt_choice", "labeled")
-FIELD_NAMES = frozenset((*_NAMES, *_FIELDS, "repeat", "custom_tag", "duration"))
+_TAG_NAMES = ("custom_tag", "trigger", "trigger_word", "activation_tag")
+FIELD_NAMES = frozenset((*_NAMES, *_FIELDS, *_TAG_NAMES, "repeat", "repeats", "duration"))
 """What a text may call the fields of a song."""
-_WITHOUT_MEANING = ("id", *FILE_COLUMNS, "raw_lyrics", "formatted_lyrics", "duration", "custom_tag")
+_WITHOUT_MEANING = ("id", *FILE_COLUMNS, "raw_lyrics", "formatted_lyrics", "duration")
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
 
 
 class Facts(NamedTuple):
-    """Values by the names of a blueprint's fields and of `Clip`'s, and sentences on those that cannot be used."""
+    """Values by the names of a blueprint's fields and of `Clip`'s.
+
+    Attributes:
+        problems: sentences on values that cannot be used, and are left out.
+        remarks: sentences on what of a text is not used, such as credits in lyrics.
+        broken_lyrics: why there are lyrics that cannot be used; empty for none.
+        activation_tag: which one the song was to be learnt with.
+    """
 
     values: dict[str, Any]
     problems: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    broken_lyrics: str = ""
+    activation_tag: str = ""
 
 
-def read_facts(raw: Mapping[str, object]) -> Facts:
-    """Facts by any of their names; None, blank and `N/A` are not facts."""
+def read_facts(raw: Mapping[str, object], *, timed: bool = False) -> Facts:
+    """Facts by any of their names; None, blank and `N/A` are not facts.
+
+    Args:
+        timed: the lyrics come from a file whose name says that they have times.
+    """
     values: dict[str, Any] = {}
-    problems = []
+    problems: list[str] = []
+    remarks: tuple[str, ...] = ()
+    broken = tag = heading_language = ""
     spelt = {given: re.sub(r"[\s-]+", "_", given.strip().lower()) for given in raw}
     for given in sorted(raw, key=lambda given: spelt[given] not in _FIELDS):  # our names before the others
         value = raw[given]
         name = _NAMES.get(spelt[given], spelt[given])
-        if name in _WITHOUT_MEANING or name in values:
+        if name in _WITHOUT_MEANING:
+            continue
+        if name in _TAG_NAMES:
+            tag = tag or str(value or "").strip()
             continue
         if name not in _FIELDS:
             problems.append(f"{shown(given)} is not a field of a song")
             continue
         try:
+            if name == "lyrics" and value:
+                value, remarks, heading_language = lyrics_in_text(_joined(value), timed=timed)
             usable = _usable(name, value)
         except ValueError as error:
-            problems.append(f"{given}: {error}")
+            if name == "lyrics":
+                broken = f"{given}: {error}"
+            else:
+                problems.append(f"{given}: {error}")
             continue
-        if usable is not None:
-            values[name] = usable
+        if usable is not None and values.setdefault(name, usable) != usable:
+            problems.append(f"{given} says {name} a second time")
+    code = find_language(heading_language)
+    if code not in (None, UNKNOWN_LANGUAGE):
+        values.setdefault("language", code)
     if values.pop("is_instrumental", False):
+        if values.get("lyrics", INSTRUMENTAL_LYRICS) != INSTRUMENTAL_LYRICS:
+            remarks = ("lyrics are not used, since it says that nobody sings",)
         values["lyrics"] = INSTRUMENTAL_LYRICS
-    return Facts(values, tuple(problems))
+    return Facts(values, tuple(problems), remarks, broken, tag)
+
+
+def _joined(lyrics: object) -> str:
+    """Lyrics as one text, which some files have as a list of lines.
+
+    Raises:
+        ValueError: they are neither.
+    """
+    if isinstance(lyrics, list) and all(isinstance(line, str) for line in lyrics):
+        return "\n".join(lyrics)
+    if not isinstance(lyrics, str):
+        raise ValueError(f"must be text, got {shown(lyrics)}")
+    return lyrics
 
 
 def _usable(name: str, value: object) -> object:
@@ -133,7 +177,7 @@ def _whole(bpm: object) -> object:
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """A text file of any editor, with newlines as line ends.
+    """A text file of any editor, as it is: in JSON and tables, what ends a line elsewhere may be part of a text.
 
     Raises:
         FileProblem: it is too large, of an encoding that cannot be told, or cannot be read.
@@ -157,7 +201,7 @@ def read_noted_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, t
     except ValueError as error:
         raise FileProblem(str(error)) from error
     notes = (f"is not UTF-8 and is read as {code_page}: save it as UTF-8 if letters are wrong",) if code_page else ()
-    return plain_lines(text), notes
+    return text, notes
 
 
 def read_table(text: str) -> dict[str, dict[str, str]]:

@@ -74,7 +74,7 @@ def label_dataset(
         clip = clips[index]
         share = share_of_progress(on_progress, number, len(wanted))
         try:
-            waveform = read_clip(clip.path, share_of_progress(share, 0, 2))
+            waveform = read_clip(clip.path, share_of_progress(share, 0, 2), downmix=dataset.downmix)
         except ValueError as error:
             skipped.append(Skipped.because_of(clip.name, error))
             continue
@@ -112,7 +112,8 @@ def with_labels(dataset: Dataset, samples: Sequence[Sample]) -> tuple[Dataset, l
     for name, facts in matches:
         if name is not None:
             clips[name] = with_facts(clips[name], facts.values)
-            problems += [f"{name}: {problem}; left out" for problem in facts.problems]
+            found = (*facts.problems, facts.broken_lyrics)
+            problems += [f"{name}: {problem}; left out" for problem in found if problem]
     return replace(dataset, clips=tuple(clips.values())), problems
 
 

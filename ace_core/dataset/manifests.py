@@ -29,6 +29,10 @@ UNREADABLE_TABLES: Mapping[str, str] = {
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "is a spreadsheet: save it as CSV"),
     **dict.fromkeys((".parquet", ".arrow"), "is a table that is not read here: save it as CSV or JSON lines"),
 }
+OTHER_FILES: Mapping[str, str] = {
+    **dict.fromkeys((".yaml", ".yml", ".toml"), "settings of a trainer are not read"),  # no trainer keeps a song in one
+    **dict.fromkeys((".npz", ".npy", ".safetensors"), "latents and features of other trainers are not read"),
+}
 
 
 def rows_of(name: str, text: str) -> dict[str, Mapping[str, object]]:

@@ -68,6 +68,15 @@ def read_samples(document: Any) -> list[Sample]:
     return samples
 
 
+def stated_settings(document: Any) -> dict[str, object]:
+    """The settings that a dataset JSON was made with, by the names of `Dataset`'s; without those that say nothing."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    if not isinstance(metadata, dict):
+        return {}
+    names = {"custom_tag": "activation_tag", "tag_position": "tag_position", "genre_ratio": "genre_ratio"}
+    return {ours: metadata[name] for name, ours in names.items() if metadata.get(name) not in (None, "")}
+
+
 def matching_name(audio_path: str, names: Iterable[str]) -> str | None:
     """The name that a path ends in, the longest of several; without one, the only name with the path's last part.
 

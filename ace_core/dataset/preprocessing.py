@@ -90,7 +90,7 @@ def preprocess(
             kept = _with_key(folder, audio_key)
             if kept is None:
                 _prompt(encoders.tokenizer, song, min(clip.seconds, MAX_CLIP_SECONDS))  # refuse before the work
-                waveform = read_clip(clip.path, share_of_progress(share, 1, 3))
+                waveform = read_clip(clip.path, share_of_progress(share, 1, 3), downmix=dataset.downmix)
                 latents = encoders.encode_audio(waveform, share_of_progress(share, 2, 3)).float()
                 recordings += 1
             else:

@@ -6,7 +6,8 @@ the official trainer takes of a song.
 Traps:
 - A header may promise more than there is, so the length is that of the packets, up to 240 s.
 - Tags that are not UTF-8 make PyAV refuse a file that plays well; they are not read at all.
-- A name may lie about what is in a file, and a decoder may be missing: see `demuxers`.
+- A name may lie about what is in a file, a decoder may be missing, and channels may end the process: see `demuxers` and
+  `streams`.
 - What stands behind the last sound (an old ID3 tag, a cut packet) often does not decode, and nobody hears it. Damage
   that has sound behind it is an error: leaving it out would put a click into the music.
 """
@@ -21,15 +22,18 @@ import av
 import numpy as np
 import torch
 from av.audio.frame import AudioFrame
-from numpy.typing import NDArray
+from av.packet import Packet
 from torch import Tensor
 
-from ..audio.demuxers import BROKEN_FILE, HEAD_BYTES, demuxer_of, has_decoder
+from ..audio.demuxers import BROKEN_FILE, HEAD_BYTES, demuxer_of
+from ..audio.downmix import downmixed
+from ..audio.streams import FloatFrames, channels_of, has_decoder
 from ..audio.waveform import (
     MIN_LATENT_FRAMES,
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
     SILENCE_AMPLITUDE,
+    limit_peak,
     resample,
     silent_items,
     to_stereo,
@@ -46,25 +50,30 @@ _LONGEST_PACKET_SECONDS = 60.0  # Vorbis without times claims hours for one; FLA
 
 
 class _Piece(NamedTuple):
-    """A packet's samples, where in the song it ends, what the header says, and whether anything was heard so far."""
+    """A packet's samples, where in the song it ends, what the header says, and whether anything was heard so far.
+
+    `channel_names` are those of surround, in FFmpeg's names; see `channels_of`.
+    """
 
     frames: list[AudioFrame]
     end_seconds: float
     declared_seconds: float
     audible: bool
+    channel_names: tuple[str, ...]
 
 
-def clip_seconds(path: Path, on_progress: Progress | None = None) -> float:
+def clip_seconds(path: Path, on_progress: Progress | None = None, *, downmix: bool = False) -> float:
     """How long a recording is; beyond 240 s what its header says, or 240.
 
     Args:
         on_progress: called now and then with (seconds read, seconds in all).
+        downmix: take surround too, see `downmixed`.
 
     Raises:
         FileProblem: it cannot be read, is shorter than 5.12 s, has more than two channels or 240 s of silence.
     """
     seconds, audible = 0.0, False
-    for piece in _pieces(path, on_progress, until_audible=True):
+    for piece in _pieces(path, on_progress, downmix=downmix, until_audible=True):
         seconds, audible = piece.end_seconds, piece.audible
         if seconds > MAX_CLIP_SECONDS:
             seconds = max(seconds, piece.declared_seconds)
@@ -75,30 +84,33 @@ def clip_seconds(path: Path, on_progress: Progress | None = None) -> float:
     return seconds
 
 
-def read_clip(path: Path, on_progress: Progress | None = None) -> Tensor:
+def read_clip(path: Path, on_progress: Progress | None = None, *, downmix: bool = False) -> Tensor:
     """The first 240 s of a recording as the VAE hears it: [1, 2, N] at 48 kHz within -1..1, N in whole latent frames.
 
     Args:
         on_progress: called now and then with (seconds read, seconds in all).
+        downmix: take surround too; a mix that is louder than full scale is lowered to it.
 
     Raises:
-        FileProblem: it cannot be read, is damaged, silent, too short, or neither mono nor stereo.
+        FileProblem: it cannot be read, is damaged, silent, too short, or neither mono nor stereo without `downmix`.
     """
-    resampler = av.AudioResampler(format="fltp")
-    blocks: list[NDArray[Any]] = []
+    sound = FloatFrames()
+    blocks: list[Tensor] = []
     rate = SAMPLE_RATE
-    for piece in _pieces(path, on_progress):
+    for piece in _pieces(path, on_progress, downmix=downmix):
         for frame in piece.frames:
             rate = frame.sample_rate
             try:
-                blocks += [part.to_ndarray() for part in resampler.resample(frame)]
+                blocks += [downmixed(torch.from_numpy(part), piece.channel_names) for part in sound.samples(frame)]
             except (*BROKEN_FILE, ValueError) as error:  # the kind of samples changes within the file
                 raise FileProblem(f"is damaged at {piece.end_seconds:.1f} s: {error}") from error
         if piece.end_seconds >= MAX_CLIP_SECONDS:
             break
     if not blocks:
         raise FileProblem("holds no sound")
-    waveform = torch.from_numpy(np.concatenate(blocks, axis=1))[None, :, : int(MAX_CLIP_SECONDS * rate)]
+    waveform = torch.cat(blocks, dim=1)[None, :, : int(MAX_CLIP_SECONDS * rate)]
+    if downmix:
+        waveform = limit_peak(waveform)
     waveform = resample(to_stereo(validate_waveform(waveform, rate)), rate)
     samples = waveform.shape[-1] // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME
     _check_length(samples / SAMPLE_RATE)
@@ -108,11 +120,13 @@ def read_clip(path: Path, on_progress: Progress | None = None) -> Tensor:
     return waveform
 
 
-def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = False) -> Iterator[_Piece]:
+def _pieces(
+    path: Path, on_progress: Progress | None, *, downmix: bool, until_audible: bool = False
+) -> Iterator[_Piece]:
     """Each packet, decoded; with `until_audible` no more once something was heard.
 
     Raises:
-        FileProblem: it cannot be read, is damaged, or has more than two channels.
+        FileProblem: it cannot be read, is damaged, or has more than two channels without `downmix`.
     """
     try:
         if not path.stat().st_size:
@@ -127,16 +141,13 @@ def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = F
                 stream = container.streams.audio[0]
                 if not has_decoder(stream):
                     raise FileProblem("is in a codec that FFmpeg does not know: save it as FLAC or WAV")
-                if stream.channels > 2:
-                    raise FileProblem(f"has {stream.channels} channels: mix it down to stereo")
+                channel_names = _channel_names(container, stream, downmix=downmix)
                 declared = (container.duration or 0) / av.time_base
                 end_seconds, damage, audible = 0.0, "", False
                 for number, packet in enumerate(container.demux(stream)):
                     if on_progress is not None and number % _PACKETS_BETWEEN_REPORTS == 0:
                         on_progress(int(end_seconds), int(max(declared, end_seconds)))
-                    if packet.duration and packet.time_base:
-                        lasts = float(packet.duration * packet.time_base)
-                        end_seconds += lasts if lasts < _LONGEST_PACKET_SECONDS else 0.0
+                    end_seconds += _heard_seconds(packet)
                     frames: list[AudioFrame] = []
                     if not (until_audible and audible):
                         try:
@@ -146,9 +157,30 @@ def _pieces(path: Path, on_progress: Progress | None, *, until_audible: bool = F
                             damage = damage or f"is damaged at {end_seconds:.1f} s: {error.strerror}"
                     if frames and damage:
                         raise FileProblem(damage)
-                    yield _Piece(frames, end_seconds, declared, audible)
+                    yield _Piece(frames, end_seconds, declared, audible, channel_names)
     except BROKEN_FILE as error:
         raise FileProblem(f"cannot be read as {path.suffix.lower().lstrip('.')}: {error.strerror}") from error
+
+
+def _channel_names(container: Any, stream: Any, *, downmix: bool) -> tuple[str, ...]:
+    try:
+        number, names = channels_of(container, stream)
+        if number > 2 and not downmix:
+            raise FileProblem(f"has {number} channels: mix it down to stereo, or switch downmix on")
+        said = names or stream.codec_context.name.startswith("pcm_")  # which have an order by convention
+        downmixed(torch.zeros(number, 0), names if said else ["?"] * number)
+    except ValueError as error:
+        raise FileProblem(str(error)) from error
+    return names
+
+
+def _heard_seconds(packet: Packet[Any]) -> float:
+    """How long a packet sounds: what lies before the beginning (of a file that was cut out of another) does not."""
+    if not packet.duration or not packet.time_base:
+        return 0.0
+    hidden = min(packet.duration, max(0, -packet.pts)) if packet.pts is not None else 0
+    seconds = float((packet.duration - hidden) * packet.time_base)
+    return seconds if seconds < _LONGEST_PACKET_SECONDS else 0.0
 
 
 def _check_length(seconds: float) -> None:
@@ -159,5 +191,4 @@ def _check_length(seconds: float) -> None:
 
 
 def _is_audible(frame: AudioFrame) -> bool:
-    parts = av.AudioResampler(format="fltp").resample(frame)
-    return any(np.abs(part.to_ndarray()).max(initial=0.0) >= SILENCE_AMPLITUDE for part in parts)
+    return any(np.abs(part).max(initial=0.0) >= SILENCE_AMPLITUDE for part in FloatFrames().samples(frame))

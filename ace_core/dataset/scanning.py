@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from ..audio.demuxers import DEMUXERS, NO_RECORDINGS
 from ..progress import Progress, share_of_progress
-from ..song.lyric_reader import lyrics_in_text
+from ..song.texts import plain_lines
 from .companions import (
     COMPANION_SUFFIXES,
     Companion,
@@ -40,6 +40,7 @@ from .companions import (
 from .dataset import Clip, FileProblem, Skipped, with_facts
 from .facts import FIELD_NAMES, MAX_TABLE_BYTES, Facts, read_facts, read_noted_text, read_text
 from .manifests import (
+    OTHER_FILES,
     TABLE_SUFFIXES,
     TENSOR_SUFFIX,
     UNREADABLE_TABLES,
@@ -48,7 +49,15 @@ from .manifests import (
     rows_in_json,
     rows_of,
 )
-from .official_json import MAX_DATASET_BYTES, Sample, is_dataset_json, matching_name, parse_json, read_samples
+from .official_json import (
+    MAX_DATASET_BYTES,
+    Sample,
+    is_dataset_json,
+    matching_name,
+    parse_json,
+    read_samples,
+    stated_settings,
+)
 from .recordings import clip_seconds
 from .scan_remarks import Remarks
 
@@ -57,16 +66,22 @@ ERRORS_OF_READERS = (ArithmeticError, AttributeError, LookupError, MemoryError, 
 
 
 class Scan(NamedTuple):
-    """What a folder holds: clips in the order of their names, or of the dataset JSON; what was skipped; remarks."""
+    """What a folder holds: clips in the order of their names, or of the dataset JSON; what was skipped; remarks.
+
+    `stated` are the settings that the files name, which are the user's to choose; see `settings_not_taken`.
+    """
 
     clips: tuple[Clip, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+    stated: Mapping[str, object] = {}
 
 
 class _Report(NamedTuple):
     skipped: list[Skipped]
     notes: Remarks
+    stated: dict[str, object]
+    activation_tags: list[str]
 
 
 class _Files(NamedTuple):
@@ -85,7 +100,12 @@ class _Said(NamedTuple):
 
 
 def scan_folder(
-    folder: Path, root: Path, *, dataset_json: Path | None = None, on_progress: Progress | None = None
+    folder: Path,
+    root: Path,
+    *,
+    dataset_json: Path | None = None,
+    downmix: bool = False,
+    on_progress: Progress | None = None,
 ) -> Scan:
     """Find the recordings below a folder, look into each, and read the texts beside it.
 
@@ -93,10 +113,11 @@ def scan_folder(
         folder: where to look, `root` or below it.
         root: nothing outside it is read. dataset_json is the one exception.
         dataset_json: the official dataset JSON to take instead of the folder's own.
+        downmix: take surround recordings too, as stereo.
         on_progress: called with parts done, and in all.
     """
     root = Path(os.path.realpath(root))
-    report = _Report([], Remarks())
+    report = _Report([], Remarks(), {}, [])
     files = _listed(folder, root, report)
     beside = _companions(files, report)
     listing, table = _manifests(files, beside, dataset_json, report)
@@ -109,14 +130,17 @@ def scan_folder(
         if share is not None:
             share(0, 1)
         try:
-            seconds = clip_seconds(files.recordings[name], share)
+            seconds = clip_seconds(files.recordings[name], share, downmix=downmix)
             said = [listing, *_beside(name, beside.get(name, []), files), table, tensors]
-            clips.append(_clip(name, files.recordings[name], seconds, [one for one in said if one], report.notes))
+            clips.append(_clip(name, files.recordings[name], seconds, [one for one in said if one], report))
         except ValueError as error:
             report.skipped.append(Skipped.because_of(name, error))
         except ERRORS_OF_READERS as error:
             report.skipped.append(Skipped(name, f"cannot be read: {type(error).__name__}: {error}"))
-    return Scan(tuple(clips), tuple(report.skipped), report.notes.lines())
+    stated = report.stated
+    if report.activation_tags:
+        stated["activation_tag"] = list(dict.fromkeys(report.activation_tags))
+    return Scan(tuple(clips), tuple(report.skipped), report.notes.lines(), stated)
 
 
 def folder_stamp(folder: Path) -> str:
@@ -125,7 +149,7 @@ def folder_stamp(folder: Path) -> str:
     for path in _walk(folder):
         if path.suffix.lower() in DEMUXERS or path.suffix.lower() in READ_SUFFIXES:
             status = path.lstat()
-            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(path) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -149,7 +173,10 @@ def _listed(folder: Path, root: Path, report: _Report) -> _Files:
         name = path.relative_to(folder).as_posix()
         target = Path(os.path.realpath(path))
         suffix = path.suffix.lower()
-        if target.is_dir():
+        if not name.isprintable() and any("\ud800" <= character <= "\udfff" for character in name):
+            shown_name = name.encode(errors="backslashreplace").decode()
+            report.skipped.append(Skipped(shown_name, "has a name that is no Unicode: rename it"))
+        elif target.is_dir():
             report.skipped.append(Skipped(name, "is a link to a folder: links to folders are not followed"))
         elif not target.is_relative_to(root):
             if suffix in DEMUXERS or suffix in READ_SUFFIXES:
@@ -179,7 +206,8 @@ def _companions(files: _Files, report: _Report) -> dict[str, list[Companion]]:
         elif suffix in COMPANION_SUFFIXES and suffix != ".json":
             report.skipped.append(Skipped(name, "belongs to no recording"))
         elif suffix not in READ_SUFFIXES and owners.named_like(name):
-            report.notes.add(f"is not used, though named like a song: {suffix or 'no suffix'} is not read", name)
+            reason = OTHER_FILES.get(suffix, f"{suffix or 'no suffix'} is not read")
+            report.notes.add(f"is not used, though named like a song: {reason}", name)
     return {name: in_reading_order(companions) for name, companions in beside.items()}
 
 
@@ -194,7 +222,9 @@ def _manifests(
     table: tuple[str, Mapping[str, Mapping[str, object]]] | None = None
     if chosen is not None:
         try:
-            found = chosen.name, read_samples(parse_json(read_text(chosen, MAX_DATASET_BYTES)))
+            document = parse_json(read_text(chosen, MAX_DATASET_BYTES))
+            found = chosen.name, read_samples(document)
+            report.stated.update(stated_settings(document))
         except ValueError as error:
             raise ValueError(f"{chosen.name} {error}") from error
     used = {companion.name for companions in beside.values() for companion in companions}
@@ -206,11 +236,12 @@ def _manifests(
             if suffix == ".json":
                 document = parse_json(read_text(path, MAX_DATASET_BYTES))
                 if is_tensor_list(document):
-                    raise FileProblem("lists tensors of the official trainer, which are not read: bring the recordings")
+                    raise FileProblem("lists tensors, of which only what they say about recordings here is read")
                 if is_dataset_json(document):
                     if found is not None:
                         raise FileProblem(f"is not used: {found[0]} lists the songs")
                     found = name, read_samples(document)
+                    report.stated.update(stated_settings(document))
                     continue
                 rows = rows_in_json(document)
                 if rows is None:
@@ -283,7 +314,7 @@ def _beside(name: str, companions: list[Companion], files: _Files) -> Iterator[_
     """
     has_lyrics = any(companion.role == "lyrics" for companion in companions)
     for source, role, _ in companions:
-        raw: Mapping[str, object]
+        raw: Mapping[str, object] = {}
         try:
             text, notes = read_noted_text(files.others[source])
             if role == "fields":
@@ -294,9 +325,6 @@ def _beside(name: str, companions: list[Companion], files: _Files) -> Iterator[_
             elif role == "text":
                 raw, more = _of_plain_text(text, has_lyrics=has_lyrics)
                 notes += more
-            elif role == "lyrics":
-                words, more = lyrics_in_text(text, timed=not source.lower().endswith((".txt", ".lyrics", ".lyric")))
-                raw, notes = {"lyrics": words}, notes + more
             else:
                 raw = {role: text}
         except ValueError as error:
@@ -304,7 +332,8 @@ def _beside(name: str, companions: list[Companion], files: _Files) -> Iterator[_
                 raise FileProblem(f"has lyrics that cannot be used: {source} {error}") from error
             yield _Said(source, {name: Facts({}, (str(error),))})
         else:
-            yield _Said(source, {name: read_facts(raw)}, notes)
+            timed = role == "lyrics" and not source.lower().endswith((".txt", ".lyrics", ".lyric"))
+            yield _Said(source, {name: read_facts(raw, timed=timed)}, notes)
 
 
 def _of_plain_text(text: str, *, has_lyrics: bool) -> tuple[dict[str, object], tuple[str, ...]]:
@@ -313,16 +342,16 @@ def _of_plain_text(text: str, *, has_lyrics: bool) -> tuple[dict[str, object], t
         raw = parse_json(text)
         if isinstance(raw, dict):
             return raw, ()
+    text = plain_lines(text)
     fields = fields_in_text(text, FIELD_NAMES)
     if fields is not None:
         return fields, ()
-    lyrics, notes = lyrics_in_text(text)
     if not is_caption_text(text):
-        return {"lyrics": lyrics}, notes
+        return {"lyrics": text}, ()
     return {"caption": text}, () if has_lyrics else ("is read as the caption, since it does not look like lyrics",)
 
 
-def _clip(name: str, path: Path, seconds: float, sources: list[_Said], notes: Remarks) -> Clip:
+def _clip(name: str, path: Path, seconds: float, sources: list[_Said], report: _Report) -> Clip:
     """The clip with the first value that each field has.
 
     Raises:
@@ -332,18 +361,18 @@ def _clip(name: str, path: Path, seconds: float, sources: list[_Said], notes: Re
     said_by: dict[str, str] = {}
     for source, all_facts, remarks in sources:
         facts = all_facts.get(name, Facts({}))
-        for problem in facts.problems:
-            if problem.startswith("lyrics"):
-                raise FileProblem(f"has lyrics that cannot be used: {source}: {problem}")
-            beside = source.startswith(without_suffix(name))
-            notes.add(
-                f"{problem}; left out" if beside else f"{source}: {problem}; left out", source if beside else name
-            )
+        if facts.broken_lyrics:
+            raise FileProblem(f"has lyrics that cannot be used: {source}: {facts.broken_lyrics}")
+        beside = source.startswith(without_suffix(name))
+        for sentence in (*(f"{problem}; left out" for problem in facts.problems), *facts.remarks):
+            report.notes.add(sentence if beside else f"{source}: {sentence}", source if beside else name)
         for field, value in facts.values.items():
             if field in ("lyrics", "caption") and values.get(field, value) != value:
-                notes.add(f"{field} is not used, {said_by[field]} has it", source)
+                report.notes.add(f"{field} is not used, {said_by[field]} has it", source)
             said_by.setdefault(field, source)
         for remark in remarks:
-            notes.add(remark, source)
+            report.notes.add(remark, source)
+        if facts.activation_tag:
+            report.activation_tags.append(facts.activation_tag)
         values = facts.values | values
     return with_facts(Clip(name, path, seconds), values)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..json_files import JsonFormat
+from ..song.lrc import lrc_time
 from .timed_lyrics import Granularity, TimedLine, TimedLyrics, TimedText, timed_texts
 
 TIMED_LYRICS_FORMAT = JsonFormat("ace_composer.timed_lyrics", 1, "file of timed lyrics")
@@ -25,7 +26,7 @@ LEAST_CUE_SECONDS = 0.04  # of lines that start together; one frame of a video
 
 def lrc(lyrics: TimedLyrics) -> str:
     """LRC: `[mm:ss.xx]` and the line."""
-    return _joined(f"[{_lrc_time(line.start_seconds)}]{_one_line(line.text)}" for line in lyrics.lines)
+    return _joined(f"[{lrc_time(line.start_seconds)}]{_one_line(line.text)}" for line in lyrics.lines)
 
 
 def enhanced_lrc(lyrics: TimedLyrics, granularity: Granularity = "word") -> str:
@@ -93,8 +94,8 @@ def _cues(lyrics: TimedLyrics) -> list[_Cue]:
 
 def _enhanced_line(line: TimedLine, granularity: Granularity) -> str:
     texts = timed_texts(line, granularity)
-    timed = "".join(f"<{_lrc_time(text.start_seconds)}>{_one_line(text.text)}" for text in texts)
-    return f"[{_lrc_time(line.start_seconds)}]{timed}<{_lrc_time(texts[-1].end_seconds)}>"
+    timed = "".join(f"<{lrc_time(text.start_seconds)}>{_one_line(text.text)}" for text in texts)
+    return f"[{lrc_time(line.start_seconds)}]{timed}<{lrc_time(texts[-1].end_seconds)}>"
 
 
 def _json_texts(texts: Sequence[TimedText]) -> list[dict[str, object]]:
@@ -113,11 +114,6 @@ def _one_line(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _lrc_time(seconds: float) -> str:
-    minutes, hundredths = divmod(round(seconds * 100), 6000)
-    return f"{minutes:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}"
 
 
 def _cue_time(milliseconds: int, separator: str) -> str:

@@ -24,6 +24,7 @@ import yaml
 
 from ..song.blueprint import Blueprint
 from ..song.fields import PLAN_FIELDS
+from ..song.lyric_reader import lyrics_in_text
 from ..song.texts import without_control_tokens
 
 BLUEPRINT_FIELDS = {field.metadata: field.name for field in PLAN_FIELDS if field.metadata}
@@ -32,9 +33,6 @@ MAX_METADATA_CHARACTERS = 65_536
 
 _FIELD = re.compile(rf"({'|'.join(METADATA_FIELDS)}):")
 _CODE = "<|audio_code_"
-_LYRICS_HEADER = re.compile(
-    r"\s*(?:#\s*Languages?\b[^\n]*\n[^\n#\[]*\n\s*)?(?:#\s*Lyrics?\b[^\n]*(?:\n|\Z))?", re.IGNORECASE
-)
 _QUOTED_OR_BLOCK = ("'", '"', "|", ">")  # so a value has no tag, anchor or alias before it
 _ONE_VALUE = [
     yaml.StreamStartEvent,
@@ -83,10 +81,8 @@ def read_metadata(text: str) -> dict[str, str]:
 
 
 def read_lyrics(text: str) -> str:
-    """Lyrics without the headers the model may put before them and without audio codes or control tokens after them."""
-    body = without_control_tokens(text.split(_CODE)[0])
-    header = _LYRICS_HEADER.match(body)
-    return body[header.end() if header else 0 :].strip()
+    """Lyrics as everybody's are read, without audio codes or control tokens after them."""
+    return lyrics_in_text(without_control_tokens(text.split(_CODE)[0])).text
 
 
 def song_values(metadata: Mapping[str, str]) -> dict[str, Any]:

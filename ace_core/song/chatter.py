@@ -17,6 +17,7 @@ import re
 from bisect import bisect_left
 
 from ..json_files import checked_json, end_of_json
+from .texts import INVISIBLE
 
 _THOUGHT = re.compile(r"<think(?:ing)?>")
 _THOUGHT_END = re.compile(r"</think(?:ing)?>")
@@ -31,6 +32,7 @@ _CLOSING = re.compile(
     r"i hope (?:you|this)|hope you (?:like|enjoy)|if you(?:[\u2019']d| would) like)\b[^\n]*+\s*+$",
     re.IGNORECASE,
 )
+_BETWEEN_VALUES = re.compile(rf'("(?:\\.|[^"\\])*+"?)|(?:(?![ \t\r\n])\s|{INVISIBLE.pattern})++', re.DOTALL)
 _MARKED_TAG = re.compile(r"^[ \t]*+(?:#{1,6}[ \t]++)?(\*\*|__|\*|)(\[[^\[\]\n]++\])\1[ \t]*+:?[ \t]*+$", re.MULTILINE)
 _BARE_TAG = re.compile(
     r"^[ \t]*+(?:#{1,6}[ \t]++|(?=\*\*))\**+((?:verse|chorus|pre-chorus|bridge|intro|outro|hook|interlude|refrain)"
@@ -54,14 +56,15 @@ def without_chatter(text: str) -> str:
 def json_in(text: str) -> str:
     """The one JSON object of a text; the text as it is where there is none, or more than one.
 
-    A text that is JSON as a whole is never looked into.
+    A text that is JSON as a whole is never looked into. What JSON does not take for spaces between its values, and web
+    pages and editors put there, becomes a space.
     """
     try:
         checked_json(text)
         return text
     except json.JSONDecodeError:
         pass
-    text = _without_thoughts(text)
+    text = _BETWEEN_VALUES.sub(lambda match: match[1] or " ", _without_thoughts(text)).strip()
     fences = _fenced(text)
     if len(fences) == 1:
         return fences[0].strip()

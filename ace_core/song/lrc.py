@@ -1,4 +1,5 @@
-"""The LRC family in: LRC, enhanced LRC (A2), Walaoke, and the word-timed files of Chinese players (QRC, KRC, YRC, LYS).
+"""The LRC family, in and out: LRC, enhanced LRC (A2), Walaoke, and word-timed files of Chinese players (QRC, KRC, YRC,
+LYS).
 
 No two programs write the same LRC. Read are times before, between and behind words; of two or three parts, with a dot,
 a colon or a comma before the fraction; in brackets, angle brackets or as milliseconds `[start,length]`; headers of all
@@ -15,6 +16,7 @@ Traps:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 MAX_SUNG_CHARACTERS = 1 << 20  # far more than lyrics may have
@@ -51,6 +53,7 @@ _RIGHTS = re.compile(
     r"QQ\u97f3\u4e50\u4eab\u6709|\u672a\u7ecf\u8457\u4f5c\u6743\u4eba|\u8457\u4f5c\u6743\u6240\u6709|"
     r"\u6b4c\u8bcd\u8d21\u732e\u8005|\u7ffb\u8bd1\u8d21\u732e\u8005"
 )
+_NOTES_ALONE = re.compile("[\u2669-\u266c\\s]+")  # how players show that nobody sings
 _NO_WORDS = re.compile("\u7eaf\u97f3\u4e50|\u7d14\u97f3\u6a02|\u6b64\u6b4c\u66f2\u4e3a\u6ca1\u6709\u586b\u8bcd")
 
 
@@ -73,6 +76,27 @@ def is_lrc(text: str) -> bool:
     """Whether half of the lines that are no headers begin with a time."""
     lines = [line for line in text.split("\n") if line.strip() and not _is_header(line, before_times=True)]
     return 2 * sum(map(_begins_with_time, lines)) >= len(lines) > 0
+
+
+def has_times(text: str) -> bool:
+    """Whether any line begins with a time."""
+    return any(map(_begins_with_time, text.split("\n")))
+
+
+def is_bracketed(text: str) -> bool:
+    """Whether every time is that of plain or enhanced LRC, which every player reads."""
+    return not any(_PLAYER_LINE.match(line) or _LYS_LINE.match(line) for line in text.split("\n"))
+
+
+def lrc_of(lines: Iterable[TimedWords]) -> str:
+    """Plain LRC; a line of several is one of each, at the same time."""
+    return "\n".join(f"[{lrc_time(line.seconds)}]{part}" for line in lines for part in line.text.split("\n"))
+
+
+def lrc_time(seconds: float) -> str:
+    """`mm:ss.xx`; 59.996 s is 01:00.00."""
+    minutes, hundredths = divmod(round(max(0.0, seconds) * 100), 6000)
+    return f"{minutes:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}"
 
 
 def read_lrc(text: str) -> TimedWordsFile:
@@ -98,6 +122,7 @@ def read_lrc(text: str) -> TimedWordsFile:
         elif _CREDIT.fullmatch(words) or _RIGHTS.search(words) or (words and words == song):
             left_out.append(words)
         elif words != "//":
+            words = "" if _NOTES_ALONE.fullmatch(words) else words
             latest = times[0] if times else latest
             sung += len(words) * len(times)
             if sung > MAX_SUNG_CHARACTERS:

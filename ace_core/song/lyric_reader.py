@@ -1,7 +1,7 @@
 """Lyrics out of any text that holds some: plain, with times (LRC family, subtitles), of UltraStar, of a language model.
 
-One reader for datasets, song files and the command line. The content decides, not the name: LRC is often saved as
-`.txt`. Everything that is left out of what is sung is said in a sentence.
+One reader for nodes, datasets, song files, the command line and the planner's answers. The content decides, not the
+name: LRC is often saved as `.txt`. Everything that is left out of what is sung is said in a sentence.
 
 Trap: plain lyrics are returned as they are; only times, headers and credits of formats that have them are removed.
 """
@@ -9,65 +9,100 @@ Trap: plain lyrics are returned as they are; only times, headers and credits of 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..checks import shown
 from .chatter import without_chatter
+from .copied_lyrics import without_copied_marks
 from .fields import INSTRUMENTAL_LYRICS
-from .lrc import TimedWordsFile, is_lrc, read_lrc
+from .lrc import TimedWords, TimedWordsFile, has_times, is_bracketed, is_lrc, lrc_of, read_lrc
 from .subtitles import READERS
 from .texts import plain_lines
 from .two_languages import first_language
 
+
+class ReadTimes(NamedTuple):
+    """Lyrics with times: as LRC, the given text where it is one, and line by line; both empty where there are none."""
+
+    lrc: str
+    lines: tuple[TimedWords, ...]
+
+
+TIMES_NOTE = "this is read as lyrics with times, which are not sung"
 _ULTRASTAR_NOTE = re.compile(r"[:*FRG] -?\d+ \d+ -?\d+ (.*)")
 
 
 class ReadLyrics(NamedTuple):
-    """The words to sing, and sentences on what of the text is not sung."""
+    """The words to sing, sentences on what of the text is not sung, and the language that its heading names."""
 
     text: str
     notes: tuple[str, ...] = ()
+    language: str = ""
 
 
 def lyrics_in_text(text: str, *, timed: bool = False) -> ReadLyrics:
     """The lyrics in a text.
 
     Args:
-        timed: the name says that it is an LRC; one with a single line, or with none, is read as such too.
+        timed: the name says that it has times; one with a single line, or with none, is read as such too.
 
     Raises:
         ValueError: a format that is recognised and cannot be read.
     """
     text = plain_lines(text)
+    times_note = () if timed else (TIMES_NOTE,)
     if _is_ultrastar(text):
-        return ReadLyrics(_of_ultrastar(text))
+        return ReadLyrics(_of_ultrastar(text), times_note)
     reader = next((read for is_this, read in READERS if is_this(text)), None)
     if reader is not None:
-        return _of_timed(TimedWordsFile(tuple(reader(text))))
-    if timed or is_lrc(text):
-        return _of_timed(read_lrc(text))
+        return _of_timed(TimedWordsFile(tuple(reader(text))), times_note)
     plain = without_chatter(text)
-    if is_lrc(plain):
-        return _of_timed(read_lrc(plain))
-    if re.sub(r"\W", "", plain) == re.sub(r"\W", "", text):
-        return ReadLyrics(plain)
-    return ReadLyrics(plain, ("what a language model wrote around the lyrics is left out",))
+    notes: tuple[str, ...] = (
+        () if _same_words(plain, text) else ("what a language model wrote around the lyrics is left out",)
+    )
+    copied = without_copied_marks(plain)
+    if copied.taken_off:
+        notes += (f"what stands around the lyrics is not sung: {_some(copied.taken_off)}",)
+    if timed or is_lrc(copied.text):
+        return _of_timed(read_lrc(copied.text), notes + times_note)._replace(language=copied.language)
+    return ReadLyrics(copied.text, notes, copied.language)
 
 
-def _of_timed(file: TimedWordsFile) -> ReadLyrics:
+def timed_lyrics_in_text(text: str) -> ReadTimes:
+    """What players show of lyrics with times of any kind; every line as it is, a translation too.
+
+    Raises:
+        ValueError: a format that is recognised and cannot be read.
+    """
+    text = plain_lines(text).strip()
+    reader = next((read for is_this, read in READERS if is_this(text)), None)
+    if reader is None and not has_times(text):
+        return ReadTimes("", ())
+    file = read_lrc(text) if reader is None else TimedWordsFile(tuple(reader(text)))
+    if not any(line.text for line in file.lines):
+        return ReadTimes("", ())
+    return ReadTimes(text if reader is None and is_bracketed(text) else lrc_of(file.lines), file.lines)
+
+
+def _same_words(text: str, other: str) -> bool:
+    return re.sub(r"\W", "", text) == re.sub(r"\W", "", other)
+
+
+def _of_timed(file: TimedWordsFile, notes: tuple[str, ...]) -> ReadLyrics:
     if file.is_instrumental:
-        return ReadLyrics(INSTRUMENTAL_LYRICS)
+        return ReadLyrics(INSTRUMENTAL_LYRICS, notes)
     lines, other = first_language(file.lines)
-    notes = []
     if file.left_out:
-        notes.append(f"credits are not sung: {shown(file.left_out[0])}" + _and_more(len(file.left_out) - 1))
+        notes += (f"credits are not sung: {_some(file.left_out)}",)
     if other:
-        notes.append(f"the second language is not sung: {shown(other[0])}" + _and_more(len(other) - 1))
-    return ReadLyrics("\n".join(line.text for line in lines).strip(), tuple(notes))
+        notes += (f"the second language is not sung: {_some(other)}",)
+    return ReadLyrics("\n".join(line.text for line in lines).strip(), notes)
 
 
-def _and_more(count: int) -> str:
-    return f" and {count} more" if count > 0 else ""
+def _some(texts: Sequence[str]) -> str:
+    more = len(texts) - 1
+    return shown(texts[0]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_ultrastar(text: str) -> bool:

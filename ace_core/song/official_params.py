@@ -1,8 +1,10 @@
 """Song plans out of the JSON that the official application saves beside a song (`GenerationParams`), and its names.
 
+Its examples (`examples/text2music`) and requests to its server are read too: the same names, fewer of them.
+
 Traps:
 - What its language model decided has a name of its own (`cot_bpm`), and counts where the user left a field open.
-- A field that is open there is -1, an empty text, "unknown" (the language) or null.
+- A field that is open there is -1, or 0 in requests to acestep.cpp, an empty text, "unknown" (the language) or null.
 - The rewritten caption is rendered only where `use_cot_caption` is on.
 """
 
@@ -18,6 +20,7 @@ from .blueprint import Blueprint
 from .blueprint_json import MAX_BLUEPRINT_CHARACTERS, blueprints_from_json
 from .chatter import json_in
 from .fields import INSTRUMENTAL_LYRICS, PLAN_FIELDS
+from .lyric_reader import lyrics_in_text
 
 OFFICIAL_NAMES: Mapping[str, str] = {
     official: field.name
@@ -27,15 +30,22 @@ OFFICIAL_NAMES: Mapping[str, str] = {
 }
 """Ours by the official name of a field, such as `key` by `keyscale`."""
 
-_MARKS = ("task_type", "inference_steps", "guidance_scale")
+_MARKS = ("task_type", "inference_steps", "guidance_scale", "think", "thinking")
 _SETTINGS = ("seed", "inference_steps", "shift", "guidance_scale", "infer_method", "task_type")
-_OPEN = (None, "", -1, -1.0, "N/A", "unknown")
+_OPEN = (None, "", -1, 0, "N/A", "unknown")
 
 
 class PlanFile(NamedTuple):
     """The song plans of a file, and what else it says, in sentences."""
 
     plans: tuple[Blueprint, ...]
+    notes: tuple[str, ...] = ()
+
+
+class PersonsFields(NamedTuple):
+    """Values of song fields under our names, and what of the lyrics is not sung, in sentences."""
+
+    values: dict[str, Any]
     notes: tuple[str, ...] = ()
 
 
@@ -51,8 +61,9 @@ def plans_from_json(text: str) -> PlanFile:
             document = checked_json(text)
         except json.JSONDecodeError:
             document = None  # the strict reader says what is wrong
-        if isinstance(document, dict) and is_official(document):
-            return PlanFile((_official_plan(document),), _notes(document))
+        if isinstance(document, dict) and (is_official(document) or _has_official_names(document)):
+            plan, notes = _official_plan(document)
+            return PlanFile((plan,), (*_notes(document), *notes))
     return PlanFile(blueprints_from_json(text))
 
 
@@ -61,22 +72,30 @@ def is_official(document: Mapping[str, Any]) -> bool:
     return "format" not in document and "caption" in document and any(mark in document for mark in _MARKS)
 
 
-def in_our_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of song fields under our names, whichever of the two a person used; open ones as None.
+def _has_official_names(document: Mapping[str, Any]) -> bool:
+    return "format" not in document and "caption" in document and any(name in document for name in OFFICIAL_NAMES)
+
+
+def in_our_names(values: Mapping[str, Any]) -> PersonsFields:
+    """Values of song fields whichever of the two names a person used; open ones as None, lyrics as they are sung.
 
     Raises:
-        ValueError: a field is there under both names.
+        ValueError: a field is there under both names, or lyrics that cannot be read.
     """
     renamed: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
     for name, value in values.items():
         ours = OFFICIAL_NAMES.get(name, name)
         if ours in renamed:
             raise ValueError(f"{ours} is given twice, the second time as {shown(name)}: leave one of them")
         renamed[ours] = None if name in OFFICIAL_NAMES and value in ("", -1) else value
-    return renamed
+        if ours == "lyrics" and isinstance(value, str):
+            renamed[ours], notes, _ = lyrics_in_text(value)
+    return PersonsFields(renamed, notes)
 
 
-def _official_plan(document: Mapping[str, Any]) -> Blueprint:
+def _official_plan(document: Mapping[str, Any]) -> tuple[Blueprint, tuple[str, ...]]:
+    """The plan, and what of the lyrics is not sung."""
     values: dict[str, Any] = {}
     planned = set()
     for field in PLAN_FIELDS:
@@ -93,7 +112,8 @@ def _official_plan(document: Mapping[str, Any]) -> Blueprint:
     if document.get("instrumental") is True:
         values["lyrics"] = INSTRUMENTAL_LYRICS
         planned.discard("lyrics")
-    return Blueprint(**values, planned=frozenset(planned))
+    values, notes = in_our_names(values)
+    return Blueprint(**values, planned=frozenset(planned)), notes
 
 
 def _is_open(value: object) -> bool:

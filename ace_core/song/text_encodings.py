@@ -7,6 +7,8 @@ would be sung.
 Traps:
 - Bytes E0-FF are lower-case letters in the Cyrillic, Greek and Hebrew pages alike: how often letters occur decides.
 - GB 18030, EUC-KR and Big5 overlap. The first rows of each hold the frequent characters; chance spreads over all rows.
+- Lyrics of a Japanese song with a Chinese translation are often GB 18030, whose kana are those of EUC-JP. Some of the
+  most frequent characters of Chinese tell.
 - Upper case inside words is the mark of KOI8-R read as Windows-1251, and the other way round.
 """
 
@@ -35,6 +37,8 @@ _IMPOSSIBLE = (_INNER_CAPITAL, _MIXED_WORD, _TWO_ACCENTS)
 _LAST_KOREAN_ROW = 0xC8
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\ufffd]")
 _MOST_GUESSED_BYTES = 1 << 20  # a guess looks at each character for each code page
+_FREQUENT_CHINESE = frozenset("\u7684\u6211\u4f60\u662f\u5728\u4e0d\u4e86\u6709\u4eba\u4eec")  # a tenth of a text
+_LEAST_FREQUENT_CHINESE = 0.04
 _LEAST_FITTING = 0.95  # of the characters beyond ASCII
 _MOST_ACCENTS = 0.35  # of the letters of a language that is written with Latin ones
 
@@ -86,6 +90,11 @@ def _is_japanese(character: str) -> bool:
     return "\u3040" <= character <= "\u30ff" or _JIS_FIRST_LEVEL(character)
 
 
+def _is_chinese(character: str) -> bool:
+    return "\u3040" <= character <= "\u30ff" or _GB_FIRST_LEVEL(character)
+
+
+_GB_FIRST_LEVEL = _in_first_rows("gb2312", 0xB0, 0xD7)
 _JIS_FIRST_LEVEL = _in_first_rows("euc_jp", 0xB0, 0xCF)
 _WEST = "\u00e0\u00e1\u00e2\u00e3\u00e4\u00e5\u00e6\u00e7\u00e8\u00e9\u00ea\u00eb\u00ec\u00ed\u00ee\u00ef"
 _WEST += "\u00f1\u00f2\u00f3\u00f4\u00f5\u00f6\u00f8\u00f9\u00fa\u00fb\u00fc\u00df\u0153"
@@ -129,7 +138,7 @@ _PAGES = (
         _between("\u0e01", "\u0e4d"),
         "\u0e32\u0e19\u0e23\u0e01\u0e40\u0e31\u0e2d\u0e48\u0e07\u0e40\u0e25\u0e04\u0e18\u0e17\u0e34\u0e49",
     ),
-    _Page("gb18030", "GB 18030", _in_first_rows("gb2312", 0xB0, 0xD7)),
+    _Page("gb18030", "GB 18030", _is_chinese),
     _Page("big5", "Big5", _in_first_rows("big5", 0xA4, 0xC6)),
     _Page("cp932", "Shift JIS", _is_japanese),
     _Page("euc_jp", "EUC-JP", _is_japanese),
@@ -202,6 +211,10 @@ def _fitting(content: bytes, page: _Page) -> str | None:
         return None
     if page.codec == "gb18030" and not any(character.encode("gb18030")[0] > _LAST_KOREAN_ROW for character in letters):
         return None
+    if page.codec == "gb18030" and any("\u3041" <= character <= "\u30fa" for character in letters):
+        frequent = sum(map(_FREQUENT_CHINESE.__contains__, letters))
+        if frequent < _LEAST_FREQUENT_CHINESE * sum(map(_GB_FIRST_LEVEL, letters)):
+            return None
     if page.codec == "big5" and not any(character.encode("big5")[1] < 0x80 for character in letters):
         return None
     if page.fits is _is_japanese and not any("\u3041" <= character <= "\u30fa" for character in letters):

@@ -20,7 +20,6 @@ UNPRINTABLE_IN_TAGS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\uff
 INVISIBLE = re.compile("[\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 """Marks that no one sees or sings. Joiners (U+200C, U+200D) are none of them: Persian and emoji need them."""
 LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-WORD_TIME = re.compile(r"<\d+:\d+(?:[.:]\d+)?>")  # of an enhanced LRC
 
 
 def normalize_text(name: str, value: object, max_characters: int) -> str | None:

@@ -23,7 +23,8 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..audio.demuxers import BROKEN_FILE, DEMUXERS, HEAD_BYTES, demuxer_of, has_decoder
+from ..audio.demuxers import BROKEN_FILE, DEMUXERS, HEAD_BYTES, demuxer_of
+from ..audio.streams import FloatFrames, channels_of, has_decoder
 from ..audio.waveform import resample
 from ..progress import Progress
 
@@ -163,16 +164,18 @@ def read_sound(path: Path) -> Sound:
 
 def _decoded(path: Path, container: InputContainer, stream: av.AudioStream) -> list[NDArray[Any]]:
     """All samples, as far as they are no more than a song may have: a small file may stand for days of silence."""
-    resampler = av.AudioResampler(format="fltp")
+    sound = FloatFrames()
     frames: list[NDArray[Any]] = []
-    left = MAX_SONG_SECONDS * stream.rate * min(stream.channels, 2)
+    channels = channels_of(container, stream).number or 1  # none in a broken header
+    seconds = MAX_SONG_SECONDS * min(channels, 2) // channels
+    left = seconds * stream.rate * channels
     try:
         for frame in container.decode(stream):
-            for part in resampler.resample(frame):
-                frames.append(part.to_ndarray())
-                left -= frames[-1].size
+            for part in sound.samples(frame):
+                frames.append(part)
+                left -= part.size
             if left < 0:
-                raise ValueError(f"{path.name} lasts more than {MAX_SONG_SECONDS // 60} minutes: cut it")
+                raise ValueError(f"{path.name} lasts more than {seconds // 60} minutes: cut it")
     except BROKEN_FILE as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error
     return frames
@@ -205,6 +208,10 @@ def _opened(file: BinaryIO, path: Path) -> InputContainer:
         raise ValueError(f"{path.name} holds no sound")
     if not has_decoder(container.streams.audio[0]):
         raise ValueError(f"{path.name} is in a codec that FFmpeg does not know: save it as FLAC or WAV")
+    try:
+        channels_of(container, container.streams.audio[0])
+    except ValueError as error:
+        raise ValueError(f"{path.name} {error}") from error
     return container
 
 

@@ -15,13 +15,13 @@ Nothing is cut silently: what does not fit is left out or shortened, and a sente
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..song.blueprint import Blueprint
 from ..song.fields import FLAT_SIGN, PLAN_FIELDS, SHARP_SIGN
-from ..song.texts import UNPRINTABLE_IN_TAGS, WORD_TIME
+from ..song.lyric_reader import timed_lyrics_in_text
+from ..song.texts import UNPRINTABLE_IN_TAGS
 from .record import SongRecord, record_to_json
 
 RECORD_NAME = "ace_composer"
@@ -30,7 +30,6 @@ MAX_JSON_BYTES = 4_000_000  # record, workflow and prompt together; a FLAC comme
 FIRST_OGG_PAGE_BYTES = 65_025 - 200  # of comments, without their header
 
 _BRACE = 0x7D
-_LRC_TIME = re.compile(r"\[(\d{1,4}):(\d{1,2})(?:[.:](\d{1,3}))?\]")
 
 
 class SyncedLine(NamedTuple):
@@ -71,12 +70,14 @@ def song_tags(record: SongRecord, title: str, workflow: object, prompt: object) 
         notes.append(f"the title is shortened from {len(title)} to {MAX_TITLE_CHARACTERS} characters")
         title = title[:MAX_TITLE_CHARACTERS].rstrip()
     blueprint = record.blueprint
-    lrc = _clean(record.lrc)
+    lrc, timed_lyrics = timed_lyrics_in_text(_clean(record.lrc))
+    if record.lrc.strip() and not timed_lyrics:
+        notes.append("the timed lyrics have no times, so players are given none: connect LRC or subtitles")
     tags = Tags(
         title=title,
         lyrics=_clean(blueprint.lyrics or ""),
         lrc=lrc,
-        timed_lyrics=tuple(sorted(_timed_lines(lrc))),
+        timed_lyrics=tuple(SyncedLine(_milliseconds(line.seconds), line.text) for line in timed_lyrics),
         fields={field.name: _field_text(blueprint, field.name) for field in PLAN_FIELDS if field.tags},
         json=_fitting_json(record, {"workflow": workflow, "prompt": prompt}, notes),
     )
@@ -138,12 +139,9 @@ def _without_stray_braces(texts: Mapping[str, str]) -> dict[str, str]:
     return padded
 
 
-def _timed_lines(lrc: str) -> Iterator[SyncedLine]:
-    for line in lrc.split("\n"):
-        text = WORD_TIME.sub("", _LRC_TIME.sub("", line)).strip()
-        for minutes, seconds, fraction in _LRC_TIME.findall(line):
-            milliseconds = int(fraction.ljust(3, "0")) if fraction else 0
-            yield SyncedLine((60 * int(minutes) + int(seconds)) * 1000 + milliseconds, text)
+def _milliseconds(seconds: float) -> int:
+    """As four bytes can hold them."""
+    return min(max(0, round(seconds * 1000)), (1 << 32) - 1)
 
 
 def _field_text(blueprint: Blueprint, field: str) -> str:

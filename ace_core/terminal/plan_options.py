@@ -39,8 +39,9 @@ def plans_of(options: argparse.Namespace, console: Console) -> tuple[Blueprint, 
     if options.instrumental:
         values["lyrics"] = INSTRUMENTAL_LYRICS
     elif options.lyrics is not None:
-        values["lyrics"], notes = lyrics_in_text(_text_of(options.lyrics))
-        for note in notes:
+        read = lyrics_in_text(_text_of(options.lyrics))
+        values["lyrics"] = read.text
+        for note in read.notes:
             console.note(note)
     given = {name: value for name, value in values.items() if value is not None}
     if options.plan is not None:

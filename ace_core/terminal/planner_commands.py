@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..audio.downmix import downmixed
 from ..audio.waveform import MAX_DURATION_SECONDS
 from ..files import write_text_atomically
 from ..planner.requests import PlannedSongs
@@ -67,6 +68,7 @@ def add_understand_command(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     add_planner_options(parser)
     _add_output(parser)
+    parser.add_argument("--downmix", action="store_true", help="take surround, as stereo")
     parser.add_argument("--keep-codes", action="store_true", help="keep the audio's codes, so that a render follows it")
 
 
@@ -84,7 +86,8 @@ def understand(options: argparse.Namespace, console: Console) -> Any:
     model, _, vae = song_models(networks, found, options, console)
     planner = song_planner(networks, found, options, console)
     console.stage("understand")
-    waveforms = source_waveforms(sound.waveform[None], sound.sample_rate)
+    waveform = downmixed(sound.waveform) if options.downmix else sound.waveform
+    waveforms = source_waveforms(waveform[None], sound.sample_rate)
     described = understand_waveforms(
         networks, planner, model, vae, waveforms, (options.seed,), keep_codes=options.keep_codes
     )

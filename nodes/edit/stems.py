@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
+from ...ace_core.audio.downmix import downmixed
 from ...ace_core.audio.mixing import Channel, lowered_to_full_scale, mix
 from ...ace_core.audio.waveform import SAMPLE_RATE, resample, to_stereo, validate_waveform
 from ...ace_core.checks import spread
@@ -75,6 +76,13 @@ class AceComposerMix(io.ComfyNode):
                     io.Audio.Input(f"audio_{channel}", optional=True, tooltip="A further stem.")
                     for channel in range(2, MIXER_CHANNELS + 1)
                 ),
+                io.Boolean.Input(
+                    "downmix",
+                    default=False,
+                    optional=True,
+                    tooltip="Take surround too, and make stereo of it: centre and surrounds at -3 dB, no LFE. Off: "
+                    "surround is refused.",
+                ),
             ],
             outputs=[
                 io.Audio.Output("audio", display_name="audio", tooltip="48 kHz stereo, as long as the longest stem.")
@@ -85,10 +93,13 @@ class AceComposerMix(io.ComfyNode):
     @classmethod
     def execute(cls, **inputs: Any) -> io.NodeOutput:
         numbers = [number for number in range(1, MIXER_CHANNELS + 1) if f"audio_{number}" in inputs]
-        stems = [_stem(inputs[f"audio_{number}"]) for number in numbers]
+        given = [
+            _waveform(f"audio_{number}", inputs[f"audio_{number}"], inputs.get("downmix", False)) for number in numbers
+        ]
+        stems, notes = [stem for stem, _ in given], [note for _, note in given if note]
         channels = [Channel(*(inputs[f"{name}_{number}"] for name in ("gain_db", "pan", "mute"))) for number in numbers]
         mixed, lowered = lowered_to_full_scale(mix(stems, channels))
-        return shown("\n".join(_levels(lowered)), {"waveform": mixed, "sample_rate": SAMPLE_RATE})
+        return shown("\n".join((*_levels(lowered), *notes)), {"waveform": mixed, "sample_rate": SAMPLE_RATE})
 
 
 def _levels(lowered: Sequence[float]) -> Iterator[str]:
@@ -119,9 +130,19 @@ def _channel_inputs(number: int) -> list[Any]:
     ]
 
 
-def _stem(audio: Mapping[str, Any] | None) -> Tensor:
-    """A stem [B, 2, N] at 48 kHz; it may be silent."""
-    if audio is None:
-        return validate_waveform(None, SAMPLE_RATE)
-    rate = audio["sample_rate"]
-    return resample(to_stereo(validate_waveform(audio["waveform"], rate)), rate)
+def _waveform(name: str, audio: Mapping[str, Any] | None, downmix: bool) -> tuple[Tensor, str]:
+    """A stem [B, 2, N] at 48 kHz, which may be silent; and a sentence if it was surround.
+
+    Raises:
+        ValueError: no audio, or surround without `downmix`.
+    """
+    rate = SAMPLE_RATE if audio is None else audio["sample_rate"]
+    waveform = validate_waveform(None if audio is None else audio["waveform"], rate)
+    channels = waveform.shape[1]
+    if channels > 2 and not downmix:
+        raise ValueError(f"{name} must be mono or stereo, got {channels} channels: switch downmix on")
+    try:
+        stereo = to_stereo(downmixed(waveform))
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
+    return resample(stereo, rate), f"{name}: {channels} channels are mixed down to stereo" if channels > 2 else ""

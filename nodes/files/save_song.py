@@ -111,16 +111,11 @@ class AceComposerSaveSong(io.ComfyNode):
             replace(record, blueprint=plan, models=hashes, scores=_flat(song_scores), lrc=text.strip())
             for record, plan, song_scores, text in facts
         ]
-        files, lines = _write(
-            sounds,
-            songs,
-            results.name_of(filename_prefix, cls.hidden),
-            ENCODINGS[encoding],
-            title,
-            results.graph_to_save(cls.hidden),
-        )
+        prefix, name_notes = results.name_of(filename_prefix, cls.hidden)
+        graph = results.graph_to_save(cls.hidden)
+        files, lines = _write(sounds, songs, prefix, ENCODINGS[encoding], title, graph)
         return shown(
-            "\n".join((*lines, *notes, *hash_notes)),
+            "\n".join((*lines, *name_notes, *notes, *hash_notes)),
             audio=files,
             **takes(sounds, files, records=records, scores=judged),
         )

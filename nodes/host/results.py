@@ -11,16 +11,16 @@ from typing import Any
 import comfy.cli_args
 import folder_paths
 
-from ...ace_core.file_names import filled_name
+from ...ace_core.file_names import FilledName, filled_name
 from ...ace_core.files import write_set_atomically
 from . import folders
 
 
-def name_of(prefix: str, hidden: Any) -> str:
-    """A file name of a node with its patterns filled, see `filled_name`.
+def name_of(prefix: str, hidden: Any) -> FilledName:
+    """A file name of an output node with its patterns filled, see `filled_name`.
 
     Args:
-        hidden: the node's hidden inputs.
+        hidden: the node's hidden inputs; the host gives the graph to output nodes alone.
     """
     return filled_name(prefix, datetime.now(), hidden.prompt or {}, (hidden.extra_pnginfo or {}).get("workflow") or {})
 

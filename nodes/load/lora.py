@@ -181,7 +181,8 @@ class AceComposerSaveLora(io.ComfyNode):
         check_choice("style", style, STYLES)
         check_choice("precision", precision, PRECISIONS)
         _check_models(model, base)
-        root, new_name = folders.new_model_name(FOLDER, results.name_of(name, cls.hidden))
+        filled = results.name_of(name, cls.hidden)
+        root, new_name = folders.new_model_name(FOLDER, filled.name)
         device = NETWORKS.device_of(model.dit)
         networks.make_room(device, WORKING_BYTES)
         extraction = extract_lora(_differences(model, base, device), rank)
@@ -195,14 +196,15 @@ class AceComposerSaveLora(io.ComfyNode):
             dtype=getattr(torch, precision),
         )
         place = (saved.parent if STYLES[style] == "peft" else saved).relative_to(root).as_posix()
-        return shown("\n".join((f"{FOLDER}/{place}", _size(extraction), *_left_out(model, base))))
+        return shown("\n".join((f"{FOLDER}/{place}", _size(extraction), *_left_out(model, base), *filled.notes)))
 
 
 def lora_name_input() -> Any:
     return io.String.Input(
         "name",
         default="ace_step/my_style",
-        tooltip="Name in models/loras; a number is added, so no file is overwritten.",
+        tooltip="Name in models/loras; a number is added, so no file is overwritten. %date:yyyy-MM-dd% and "
+        "%Node.widget% are filled in.",
     )
 
 

@@ -9,8 +9,7 @@ from comfy_api.v0_0_2 import io
 from ...ace_core.song.blueprint import Blueprint
 from ...ace_core.song.fields import ASCII_KEYS, INSTRUMENTAL_LYRICS, TIME_SIGNATURES
 from ...ace_core.song.languages import LANGUAGES
-from ...ace_core.song.lyric_reader import lyrics_in_text
-from ...ace_core.song.texts import plain_lines
+from ...ace_core.song.lyric_reader import ReadLyrics, lyrics_in_text
 from .. import compat
 from ..node import CATEGORY, shown
 from ..wires import AceBlueprintWire
@@ -110,8 +109,6 @@ class AceComposerBlueprint(io.ComfyNode):
     def execute(
         cls, lyrics: str, instrumental: bool, bpm: int, duration_seconds: float, **fields: Any
     ) -> io.NodeOutput:
-        words, notes = (INSTRUMENTAL_LYRICS, ()) if instrumental else lyrics_in_text(lyrics)
-        if not notes and words != plain_lines(words if instrumental else lyrics).strip():
-            notes = ("times and what else is not sung are taken off the lyrics",)
+        words, notes, _ = ReadLyrics(INSTRUMENTAL_LYRICS) if instrumental else lyrics_in_text(lyrics)
         blueprint = Blueprint(lyrics=words, bpm=bpm or None, duration_seconds=duration_seconds or None, **fields)
         return shown("\n".join(notes), (blueprint,))

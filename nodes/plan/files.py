@@ -8,10 +8,10 @@ from pathlib import Path
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.json_files import checked_json
-from ...ace_core.song.blueprint import Blueprint, with_user_values
+from ...ace_core.song.blueprint import with_user_values
 from ...ace_core.song.blueprint_json import MAX_BLUEPRINT_CHARACTERS, blueprints_to_json
 from ...ace_core.song.chatter import json_in
-from ...ace_core.song.official_params import in_our_names, is_official, plans_from_json
+from ...ace_core.song.official_params import PlanFile, in_our_names, is_official, plans_from_json
 from ...ace_core.song.text_encodings import decoded_text
 from .. import compat
 from ..host import folders, results
@@ -49,9 +49,9 @@ class AceComposerEditBlueprint(io.ComfyNode):
 
     @classmethod
     def execute(cls, blueprint: AceBlueprint, changes: str) -> io.NodeOutput:
-        edited = _changed(blueprint, changes) if changes.strip() else blueprint
+        edited, notes = _changed(blueprint, changes) if changes.strip() else PlanFile(blueprint)
         text = blueprints_to_json(edited)
-        return shown(text, edited, text)
+        return shown("\n".join((*notes, text)), edited, text)
 
 
 class AceComposerSaveBlueprint(io.ComfyNode):
@@ -74,11 +74,10 @@ class AceComposerSaveBlueprint(io.ComfyNode):
 
     @classmethod
     def execute(cls, blueprint: AceBlueprint, filename_prefix: str) -> io.NodeOutput:
-        (saved,) = results.save_texts(
-            results.name_of(filename_prefix, cls.hidden), {".json": blueprints_to_json(blueprint)}
-        )
+        prefix, notes = results.name_of(filename_prefix, cls.hidden)
+        (saved,) = results.save_texts(prefix, {".json": blueprints_to_json(blueprint)})
         place = "/".join(part for part in (saved["subfolder"], saved["filename"]) if part)
-        return io.NodeOutput(ui={"files": [saved], "text": (place,)})
+        return io.NodeOutput(ui={"files": [saved], "text": ("\n".join((place, *notes)),)})
 
 
 class AceComposerLoadBlueprint(io.ComfyNode):
@@ -141,7 +140,7 @@ def _text_of(path: Path) -> str:
         raise ValueError(f"{path.name} {error}") from error
 
 
-def _changed(blueprint: AceBlueprint, changes: str) -> tuple[Blueprint, ...]:
+def _changed(blueprint: AceBlueprint, changes: str) -> PlanFile:
     changes = json_in(changes)
     try:
         fields = checked_json(changes)
@@ -150,5 +149,6 @@ def _changed(blueprint: AceBlueprint, changes: str) -> tuple[Blueprint, ...]:
     if not isinstance(fields, dict):
         raise ValueError(f'changes must be a JSON object such as {{"bpm": 96}}, got {changes.strip()[:80]!r}')
     if "format" in fields or is_official(fields):
-        return plans_from_json(changes).plans
-    return tuple(with_user_values(song, **in_our_names(fields)) for song in blueprint)
+        return plans_from_json(changes)
+    values, notes = in_our_names(fields)
+    return PlanFile(tuple(with_user_values(song, **values) for song in blueprint), notes)

@@ -104,14 +104,14 @@ class AceComposerLyricTiming(io.ComfyNode):
         aligned = time_songs(NETWORKS, model, text_encoder, songs, steps)
         timed = [song.timed if structure_tags else without_tags(song.timed) for song in aligned]
         texts = [_texts(song, parts) for song in timed]
-        prefix = results.name_of(filename_prefix, cls.hidden)
+        prefix, notes = results.name_of(filename_prefix, cls.hidden)
         sung = [song for song, lyrics in zip(texts, timed, strict=True) if lyrics.lines]
         files = [] if save == NOTHING else [file for song in sung for file in _saved(song, save, prefix)]
         lines = [_lines(song, lyrics) for song, lyrics in zip(aligned, timed, strict=True)]
         places = ["/".join(filter(None, ("output", file["subfolder"], file["filename"]))) for file in files]
         if save != NOTHING and len(sung) < len(texts):
             places.append("a song without lines gets no files")
-        summary = "\n\n".join([*lines, "\n".join(places)]).strip()
+        summary = "\n\n".join([*lines, "\n".join((*places, *(notes if files else ())))]).strip()
         joined = [SONG_SEPARATOR.join(song[name] for song in texts) for name in list(FORMATS)[:-1]]
         document = json.dumps([json.loads(song["json"]) for song in texts], ensure_ascii=False, indent=1) + "\n"
         return shown(summary, *joined, document, files=files)

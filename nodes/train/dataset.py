@@ -15,7 +15,7 @@ from comfy_api.v0_0_2 import io
 
 from ...ace_core.checkpoints.registry import stamp
 from ...ace_core.checks import check_choice
-from ...ace_core.dataset.dataset import TAG_POSITIONS, Dataset, Skipped, TagPosition, remarks
+from ...ace_core.dataset.dataset import TAG_POSITIONS, Dataset, Skipped, TagPosition, remarks, settings_not_taken
 from ...ace_core.dataset.label_file import open_label_file
 from ...ace_core.dataset.labelling import label_dataset
 from ...ace_core.dataset.preprocessing import preprocess
@@ -99,6 +99,12 @@ class AceComposerDataset(io.ComfyNode):
                     tooltip="A file from Label Dataset, edited or not. It lists the songs, and its values override "
                     "those in the folder.",
                 ),
+                io.Boolean.Input(
+                    "downmix",
+                    default=False,
+                    optional=True,
+                    tooltip="Read surround recordings as stereo. Off: they are skipped.",
+                ),
             ],
             outputs=[
                 AceDatasetWire.Output(
@@ -139,20 +145,20 @@ class AceComposerDataset(io.ComfyNode):
         genre_ratio: int,
         all_instrumental: bool,
         labels: str = NONE,
+        downmix: bool = False,
     ) -> io.NodeOutput:
         check_choice("tag_position", tag_position, TAG_POSITIONS)
         root, path = folders.dataset_folder(folder)
         chosen = None if labels == NONE else folders.input_path(labels)
-        scan = scan_folder(path, root, dataset_json=chosen, on_progress=feedback.progress())
+        scan = scan_folder(path, root, dataset_json=chosen, downmix=downmix, on_progress=feedback.progress())
         if not scan.clips:
             raise ValueError(
                 f"there is no song to learn from in {folder}: "
                 f"{'; '.join(map(str, scan.skipped[:5])) or 'it holds no recording and no video'}"
             )
-        dataset = Dataset(
-            name.strip() or path.name, scan.clips, activation_tag, tag_position, genre_ratio, all_instrumental
-        )
-        facts = [_known(dataset), *remarks(dataset)]
+        name = name.strip() or path.name
+        dataset = Dataset(name, scan.clips, activation_tag, tag_position, genre_ratio, all_instrumental, downmix)
+        facts = [_known(dataset), *settings_not_taken(dataset, scan.stated), *remarks(dataset)]
         problems = [*_skipped_lines(scan.skipped), *scan.notes]
         songs = [f"{clip.name}: {clip.seconds:.0f} s, {clip.song!r}" for clip in dataset.clips]
         report = "\n".join([*facts, *problems, *songs])

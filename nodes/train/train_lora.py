@@ -153,8 +153,10 @@ class AceComposerTrainLora(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("adapter", adapter, ADAPTERS)
         check_choice("style", style, STYLES)
-        kept_name = results.name_of(name.replace("%", "_"), cls.hidden)  # the same on the day that training goes on
-        name = results.name_of(name, cls.hidden)
+        kept_name = results.name_of(
+            name.replace("%", "_"), cls.hidden
+        ).name  # the same on the day that training goes on
+        name, notes = results.name_of(name, cls.hidden)
         folders.new_model_name(FOLDER, name)  # refuses a name that leads elsewhere, before anything is done
         samples = _samples(model, conditioning, vae, sample_every, options["seed"], name)
         plan = _plan(model, data, TrainingOptions(adapter=ADAPTERS[adapter], **options))
@@ -165,7 +167,7 @@ class AceComposerTrainLora(io.ComfyNode):
         trained = _trained(model, plan, state_file, save_every, samples, sample_every, cls.hidden.unique_id)
         file, lora = _saved(trained, plan, name, STYLES[style], model.dtype, state_file)
         summary = "\n".join(
-            (f"{FOLDER}/{lora}", f"{len(trained.losses)} steps, loss {trained.last_loss:.4f}", *plan.notes)
+            (f"{FOLDER}/{lora}", f"{len(trained.losses)} steps, loss {trained.last_loss:.4f}", *plan.notes, *notes)
         )
         sound = samples.last if samples is not None else None
         return shown(

@@ -135,6 +135,14 @@ def test_jsonl_lines_become_independent_jobs(tmp_path: Path) -> None:
     assert base == prompt()
 
 
+def test_lyrics_of_a_web_page_do_not_end_a_jsonl_line(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    path.write_text('\ufeff{"3.caption": "one\u2028two\x85"}\r\n{"Sample.seed": 8}\r\n', encoding="utf-8", newline="")
+    first, second = read_jobs(prompt(), path)
+    assert first.prompt["3"]["inputs"]["caption"] == "one\u2028two\x85"
+    assert second.prompt["4"]["inputs"]["seed"] == 8
+
+
 @pytest.mark.parametrize("line", ['{"Nobody.seed": 1}', "not json", "[1, 2]"])
 def test_a_bad_jsonl_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "jobs.jsonl"

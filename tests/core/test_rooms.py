@@ -39,6 +39,7 @@ ENGINE_ARROWS: Mapping[str, Collection[str]] = {
     "music_box": ("audio", "checkpoints", "models", "planner", "render", "song", "tasks", "tensor_files"),
     "listening": (
         *("audio", "checkpoints", "json_files", "models", "planner", "progress", "render", "runtime", "sampling"),
+        "song",
     ),
     "song_files": ("audio", "checks", "files", "json_files", "progress", "sampling", "song"),
     "dataset": (

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from comfyui_client import ComfyUIClient
 from host_process import HostProcess
+from recordings_of_kinds import write_recording
 from song_folders import write_song
 from song_runs import (
     MOST_LATE_REPORTS,
@@ -97,6 +98,26 @@ def test_a_changed_file_beside_a_song_is_seen(client: ComfyUIClient, songs: Path
     assert succeed(client, dataset_prompt()).executed == []
     (songs / "two.txt").write_text("words", encoding="utf-8")
     assert "lyrics of 2" in text_of(succeed(client, dataset_prompt()), "dataset")
+
+
+def test_surround_is_skipped_or_mixed_down(client: ComfyUIClient, host: HostProcess, songs: Path) -> None:
+    write_recording(songs / "surround.opus", "ogg", "libopus", "5.1")
+    shown = text_of(succeed(client, dataset_prompt()), "dataset")
+    assert "surround.opus has 6 channels: mix it down to stereo, or switch downmix on" in shown
+    run = succeed(client, preprocess_prompt(downmix=True, name="mixed down"))
+    assert text_of(run, "dataset").startswith("dataset mixed down: 3 songs")
+    assert "encoded 3 recordings" in text_of(run, "preprocess")
+
+
+def test_settings_that_files_name_are_said_where_they_are_others(client: ComfyUIClient, songs: Path) -> None:
+    settings = {"custom_tag": "ZX", "tag_position": "append", "genre_ratio": 0, "all_instrumental": True}
+    samples = [{"audio_path": "one.flac", "caption": "slow", "custom_tag": ""}]
+    (songs / "all.json").write_text(json.dumps({"metadata": settings, "samples": samples}), encoding="utf-8")
+    shown = text_of(succeed(client, dataset_prompt()), "dataset").splitlines()
+    assert "the files say activation tag 'ZX'; 'zukkel' counts" in shown
+    assert "the files say tag position 'append'; 'prepend' counts" in shown
+    same = text_of(succeed(client, dataset_prompt(activation_tag="ZX", tag_position="append")), "dataset")
+    assert "the files say" not in same
 
 
 @pytest.mark.parametrize(

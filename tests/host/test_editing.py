@@ -14,6 +14,7 @@ from host_process import PACK_ROOT
 from music import Music, band, write_wav
 from numpy.typing import NDArray
 from PIL import Image
+from recordings_of_kinds import LEVEL, PITCHES, level_at, write_recording
 from song_runs import STEP_OF_16_BITS, Prompt, cancel, observe, song_prompt, sounds, succeed, text_of, with_nodes
 
 BASE = "diffusion_models/acestep_v1.5_base.safetensors"
@@ -242,6 +243,25 @@ def test_audio_that_cannot_be_edited(
     prompt = with_nodes(edit("AceComposerCover", recording), audio=source, file=("LoadAudio", {"audio": recording}))
     text = failure(client, prompt)
     assert text.startswith("AceComposerCover") and sentence in text
+
+
+def test_surround_is_refused_with_the_way_out_and_mixed_down(client: ComfyUIClient, tmp_path: Path) -> None:
+    name = client.upload(write_recording(tmp_path / "surround.flac", "flac", "flac", "5.1"))
+    text = failure(client, edit("AceComposerCover", name))
+    assert "audio must be mono or stereo, got 6 channels: put Mix before this node, with its downmix on" in text
+    prompt: Prompt = {
+        "file": {"class_type": "LoadAudio", "inputs": {"audio": name}},
+        "mix": {"class_type": "AceComposerMix", "inputs": widgets("AceComposerMix") | {"audio_1": ["file", 0]}},
+        "save": {"class_type": "SaveAudio", "inputs": {"audio": ["mix", 0], "filename_prefix": "mixed down"}},
+    }
+    assert "audio_1 must be mono or stereo, got 6 channels: switch downmix on" in failure(client, prompt)
+    prompt["mix"]["inputs"]["downmix"] = True
+    run = succeed(client, prompt)
+    assert text_of(run, "mix") == "item 1: level kept\naudio_1: 6 channels are mixed down to stereo"
+    (sound,) = sounds(client, run)
+    for pitch, left, right in (("FL", 1.0, 0.0), ("FC", 0.5**0.5, 0.5**0.5), ("BR", 0.0, 0.5**0.5), ("LFE", 0.0, 0.0)):
+        heard = [level_at(side, PITCHES[pitch]) / LEVEL for side in sound.waveform]
+        assert heard == pytest.approx([left, right], abs=0.01), pitch
 
 
 def test_a_file_with_broken_samples_is_refused(client: ComfyUIClient, music: Music, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -260,9 +261,12 @@ def test_an_adapter_of_the_other_size_stops_the_run_before_it_samples(client: Co
 
 def test_a_saved_lora_can_be_loaded(client: ComfyUIClient, loras: Path) -> None:
     prompt = with_lora("two", strength=0.5)
-    saver = {"model": ["lora", 0], "name": "kept/two", "rank": 4, "style": "PEFT folder", "precision": "float32"}
+    name = "kept/%date:yyyy-MM-dd%/two: %AceComposerLoadLora.strength% %seed%"
+    saver = {"model": ["lora", 0], "name": name, "rank": 4, "style": "PEFT folder", "precision": "float32"}
     run = succeed(client, with_nodes(prompt, keep=("AceComposerSaveLora", saver)))
-    (place, *_) = text_of(run, "keep").splitlines()
+    place, *_, note = text_of(run, "keep").splitlines()
+    assert re.fullmatch(r"loras/kept/\d{4}-\d\d-\d\d/two_ 0\.5 %seed%_00001_", place)
+    assert note.startswith("%seed% in the file name stays as it is")
     again = succeed(client, with_lora(place.removeprefix("loras/")))
     assert np.abs(latents_of(client, again) - latents_of(client, run)).max() <= 1e-4
 

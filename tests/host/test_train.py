@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,16 +208,23 @@ def test_the_workflow_labels_prepares_trains_and_renders_before_and_after(
         "dataset": {"folder": f"input/{SONGS}", "name": "workflow"},
         "label": {"seed": 2},
         "blueprint": {"duration_seconds": 10.0},
-        "train": {"name": "workflow/style", "rank": 4, "steps": STEPS, "learning_rate": 0.01, "sample_every": STEPS},
+        "train": {
+            "name": "workflow/%date:yyyy%/style %Train LoRA.rank%",
+            "rank": 4,
+            "steps": STEPS,
+            "learning_rate": 0.01,
+            "sample_every": STEPS,
+        },
     }
     run = succeed(client, published_prompt("train_lora", **changes))
     (before,), (after,) = sounds(client, run), sounds(client, run, "save_2")
     assert np.abs(before.waveform - after.waveform).max() > 0.01
     assert text_of(run, "label").startswith("output/ace_step_datasets/workflow.json\nlistened to 2 of 2 songs")
     assert "encoded 2 recordings and 2 texts" in text_of(run, "preprocess")
-    assert text_of(run, "train").startswith("loras/workflow/style_00001_.safetensors\n40 steps, loss ")
+    assert re.match(r"loras/workflow/\d{4}/style 4_00001_\.safetensors\n40 steps, loss ", text_of(run, "train"))
     assert run.entry["outputs"]["picture"]["images"]
     (sample,) = run.entry["outputs"]["train"]["audio"]
+    assert re.fullmatch(r"style 4_step000040_\d+_\.flac", sample["filename"])
     assert np.abs(decode_sound(client.view(sample)).waveform).max() > 0.01
     again = succeed(client, published_prompt("train_lora", **changes))
     assert again.executed == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ace_core.song.chatter import json_in, without_chatter
-from ace_core.song.lyric_reader import lyrics_in_text
+from ace_core.song.lyric_reader import TIMES_NOTE, ReadLyrics, lyrics_in_text, timed_lyrics_in_text
 from ace_core.song.two_languages import script_of
 
 LRC = {
@@ -46,6 +46,23 @@ LRC = {
         "[00:03.00]la\n[00:04.00]//",
         "la",
     ),
+    "tags without times before and between": (
+        "[Verse 1]\n[00:00.00]I <00:00.00> walk <00:00.38> a <00:00.52> road\n\n[Chorus]\n[00:14.15]I <00:14.38> sing",
+        "[Verse 1]\nI walk a road\n\n[Chorus]\nI sing",
+    ),
+    "a colon before the hundredths in every line": ("[00:12:34]la\n[00:15:10]lo\n[01:01:01]le", "la\nlo\nle"),
+    "spaces and thousandths": ("[00:14.760] la lo\n[00:18.120]  le", "la lo\nle"),
+    "headers with spaces": (
+        "[ar: Jefferson Airplane]\n[length: 2:58]\n[by: lrc-maker]\n[00:01.00]la\n[00:02.00]lo",
+        "la\nlo",
+    ),
+    "notes where nobody sings": ("[00:01.00]\u266a\n[00:02.00]la\n[00:03.00]\u266a \u266b\n[00:04.00]lo", "la\n\nlo"),
+    "advertising of a maker": (
+        "[re:www.megalobiz.com/lrc/maker]\n[ve:v1.2.3]\n[00:00.00]Lyrics by RentAnAdviser.com\n[00:02.00]la",
+        "la",
+    ),
+    "before the beginning": ("[-00:01.00]la\n[00:02.00]lo", "la\nlo"),
+    "full-width marks": ("[00\uff1a01.00]la\n[00\uff1a02.00]lo", "la\nlo"),
     "no words": ("[00:00.00]\u7eaf\u97f3\u4e50\uff0c\u8bf7\u6b23\u8d4f", "[Instrumental]"),
 }
 SUBTITLES = {
@@ -93,8 +110,9 @@ def test_no_time_header_or_markup_is_sung(text: str, lyrics: str) -> None:
 
 
 def test_what_is_left_out_is_said() -> None:
-    assert lyrics_in_text(LRC["credits"][0]).notes == ("credits are not sung: 'T - A' and 2 more",)
-    assert lyrics_in_text(LRC["Apple"][0]).notes == ()
+    assert lyrics_in_text(LRC["credits"][0]).notes == (TIMES_NOTE, "credits are not sung: 'T - A' and 2 more")
+    assert lyrics_in_text(LRC["Apple"][0]).notes == (TIMES_NOTE,)
+    assert lyrics_in_text(LRC["Apple"][0], timed=True).notes == ()
 
 
 JAPANESE = ("\u541b\u304c\u597d\u304d", "\u591c\u306e\u6d77", "\u6b4c\u3046")
@@ -109,7 +127,7 @@ def _at(times: str, *columns: tuple[str, ...]) -> str:
 def test_a_translation_at_the_time_of_each_line_is_kept_apart() -> None:
     read = lyrics_in_text(_at("123", JAPANESE, CHINESE))
     assert read.text == "\n".join(JAPANESE)
-    assert read.notes == ("the second language is not sung: '\u6211\u7231\u4f60' and 2 more",)
+    assert read.notes == (TIMES_NOTE, "the second language is not sung: '\u6211\u7231\u4f60' and 2 more")
     behind = "\n".join(_at("123", words) for words in (JAPANESE, CHINESE))
     assert lyrics_in_text(behind).text == "\n".join(JAPANESE)
     romanised = ("kimi ga suki", "yoru no umi", "utau")
@@ -124,7 +142,7 @@ def test_a_translation_in_the_same_script_needs_nearly_all_lines() -> None:
 
 def test_two_voices_at_one_time_stay() -> None:
     text = "[00:01.00]one\n[00:02.00]two\n[00:03.00]you\n[00:03.00]me\n[00:04.00]four\n[00:05.00]five"
-    assert lyrics_in_text(text).text == "one\ntwo\nyou\nme\nfour\nfive" and lyrics_in_text(text).notes == ()
+    assert lyrics_in_text(text).text == "one\ntwo\nyou\nme\nfour\nfive" and lyrics_in_text(text).notes == (TIMES_NOTE,)
     english = (
         "[00:01.00]\u541b\u304c\n[00:01.00]I love you\n[00:02.00]\u597d\u304d\n[00:03.00]\u3060\u3088\n[00:04.00]la"
     )
@@ -150,7 +168,31 @@ def test_two_languages_within_subtitles_are_kept_apart_and_long_lines_are_not() 
     ],
 )
 def test_plain_lyrics_stay_as_they_are(text: str) -> None:
-    assert lyrics_in_text(text) == (text.strip(), ())
+    assert lyrics_in_text(text) == ReadLyrics(text.strip())
+
+
+def test_what_was_read_is_read_again_as_it_is() -> None:
+    for text, lyrics in (*LRC.values(), *SUBTITLES.values()):
+        assert lyrics_in_text(lyrics) == ReadLyrics(lyrics), text
+
+
+def test_times_go_out_as_they_came_in() -> None:
+    text = "[ar:me]\n[00:01.00]<00:01.00>la <00:01.50>la\n[00:02.00][00:05.00]lo\n[00:59.996]le"
+    read = timed_lyrics_in_text(text)
+    assert read.lrc == text
+    assert [(line.seconds, line.text) for line in read.lines] == [
+        (1.0, "la la"),
+        (2.0, "lo"),
+        (5.0, "lo"),
+        (pytest.approx(59.996), "le"),
+    ]
+    cues = timed_lyrics_in_text(SUBTITLES["SubRip"][0])
+    assert cues.lrc == "[00:01.00]Hello there\n[00:03.00]one\n[00:03.00]two"
+    assert timed_lyrics_in_text("[59999,900]la(59999,900)").lrc == "[01:00.00]la"
+    for nothing in ("", "la la", "[Verse]\nla", "[ti:x]\n[00:01.00]"):
+        assert timed_lyrics_in_text(nothing) == ("", ())
+    with pytest.raises(ValueError, match="is not XML"):
+        timed_lyrics_in_text("<tt><p></tt>")
 
 
 def test_ultrastar_notes_become_words() -> None:
@@ -178,7 +220,7 @@ def test_what_a_language_model_writes_around_lyrics_is_taken_off(text: str, lyri
 
 def test_chatter_is_said() -> None:
     assert lyrics_in_text("Sure, the lyrics:\n\n[Verse]\nla").notes
-    assert lyrics_in_text("**[Verse]**\nla") == ("[Verse]\nla", ())
+    assert lyrics_in_text("**[Verse]**\nla") == ReadLyrics("[Verse]\nla")
 
 
 @pytest.mark.parametrize(
@@ -189,6 +231,7 @@ def test_chatter_is_said() -> None:
         ('<think>{"a": 1}</think>\nHere you are: {"bpm": 96}\nEnjoy!', '{"bpm": 96}'),
         ('{"caption": "```\\nx\\n```"}', '{"caption": "```\\nx\\n```"}'),
         ('{"a": 1} or {"b": 2}', '{"a": 1} or {"b": 2}'),
+        ('\ufeff{\u2028\xa0"a\xa0b":\u3000"c\u2028",\u200b "d": 1}', '{ "a\xa0b": "c\u2028",  "d": 1}'),
         ("{broken", "{broken"),
         ("nothing", "nothing"),
     ],

@@ -8,6 +8,7 @@ import pytest
 
 from ace_core.song.blueprint import Blueprint
 from ace_core.song.blueprint_json import blueprints_to_json
+from ace_core.song.lyric_reader import TIMES_NOTE
 from ace_core.song.official_params import in_our_names, plans_from_json
 
 SAVED = {  # a song as the application of June 2026 saves it, shortened
@@ -56,6 +57,42 @@ def test_a_saved_song_is_a_plan() -> None:
     assert "seed 7" in notes[1] and "inference_steps 8" in notes[1] and "shift 3.0" in notes[1]
 
 
+EXAMPLE = {  # of the official examples/text2music
+    "think": True,
+    "caption": "pop-rock",
+    "lyrics": "[Verse 1]\nla",
+    "bpm": 100,
+    "duration": 160,
+    "keyscale": "E\u266d minor",
+    "language": "zh",
+    "timesignature": "4",
+}
+REQUEST = {
+    "caption": "pop-rock",
+    "lyrics": "",
+    "bpm": None,
+    "keyscale": "",
+    "timesignature": "",
+    "vocal_language": "unknown",
+}
+
+
+def test_an_official_example_and_a_request_to_the_server_are_plans() -> None:
+    (plan,), notes = plans_from_json(json.dumps(EXAMPLE))
+    assert (plan.bpm, plan.key, plan.language, plan.duration_seconds) == (100, "E\u266d minor", "zh", 160.0)
+    assert notes == ("a song of the official application",)
+    (open_plan,), _ = plans_from_json(json.dumps(REQUEST))
+    assert open_plan == Blueprint(caption="pop-rock")
+    with pytest.raises(ValueError, match="not a blueprint file"):  # an idea for Write Song, and no plan
+        plans_from_json('{"description": "a love song", "instrumental": false, "vocal_language": "bn"}')
+
+
+def test_lyrics_are_read_like_all_others() -> None:
+    (plan,), notes = plans_from_json(json.dumps(EXAMPLE | {"lyrics": "[00:01.00]la\n[00:02.00]lo\n[00:03.00]by: me"}))
+    assert plan.lyrics == "la\nlo\nby: me" and notes[1:] == (TIMES_NOTE,)
+    assert in_our_names({"lyrics": "```\n[Verse]\nla\n```"}).values == {"lyrics": "[Verse]\nla"}
+
+
 def test_what_the_user_wrote_counts_before_the_planner() -> None:
     (plan,), _ = plans_from_json(json.dumps(SAVED | {"bpm": 120, "use_cot_caption": False, "keyscale": "Cm"}))
     assert (plan.bpm, plan.key, plan.rewritten_caption) == (120, "C minor", None)
@@ -87,12 +124,15 @@ def test_a_value_outside_its_domain_is_named() -> None:
 
 
 def test_both_names_of_a_field_are_known() -> None:
-    assert in_our_names({"keyscale": "Am", "vocal_language": "de", "duration": 30, "bpm": 96}) == {
+    assert in_our_names({"keyscale": "Am", "vocal_language": "de", "duration": 30, "bpm": 96}).values == {
         "key": "Am",
         "language": "de",
         "duration_seconds": 30,
         "bpm": 96,
     }
-    assert in_our_names({"duration": -1, "timesignature": ""}) == {"duration_seconds": None, "time_signature": None}
+    assert in_our_names({"duration": -1, "timesignature": ""}).values == {
+        "duration_seconds": None,
+        "time_signature": None,
+    }
     with pytest.raises(ValueError, match="key is given twice, the second time as 'keyscale'"):
         in_our_names({"key": "Am", "keyscale": "C"})

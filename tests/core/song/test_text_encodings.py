@@ -49,6 +49,18 @@ def test_a_code_page_that_alone_makes_sense_is_read_and_named(codec: str) -> Non
     assert read.text == PAGES[codec] and read.code_page
 
 
+def test_a_japanese_song_with_a_chinese_translation_is_gb_18030() -> None:
+    song = (
+        "[00:12.00]\u541b\u306e\u540d\u524d\u3092\u547c\u3093\u3067\u3044\u308b\n"
+        "[00:12.00]\u547c\u5524\u7740\u4f60\u7684\u540d\u5b57\n"
+        "[00:15.00]\u591c\u306b\u99c6\u3051\u308b \u307c\u304f\u3089\u306e\u6b4c\n"
+        "[00:15.00]\u5728\u591c\u91cc\u5954\u8dd1 \u6211\u4eec\u7684\u6b4c\n"
+    )
+    assert decoded_text(song.encode("gbk")) == (song, "GB 18030")
+    for other in ("euc_jp", "cp932"):
+        assert decoded_text(JAPANESE.encode(other)).text == JAPANESE
+
+
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_unicode_of_every_editor_is_read(codec: str) -> None:
     for text in PAGES.values():
