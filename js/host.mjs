@@ -123,6 +123,32 @@ export const addBeside = (/** @type {any} */ node, /** @type {string} */ type) =
 export const fileAddress = (/** @type {{ filename: string, subfolder: string, type: string }} */ file) =>
   api.apiURL(`/view?${new URLSearchParams({ filename: file.filename, subfolder: file.subfolder, type: file.type })}`);
 
+/** What a widget calls a file that a node has written. */
+export const widgetName = (/** @type {{ filename: string, subfolder: string, type: string }} */ file) =>
+  `${file.subfolder ? `${file.subfolder}/` : ""}${file.filename} [${file.type}]`;
+
+const answerOf = async (/** @type {Response} */ response) => {
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error ?? `${response.status}`);
+  return answer;
+};
+
+/**
+ * What a song file knows (nodes/song_page.py).
+ * @param {string} audio as widgets name it
+ * @returns {Promise<{ lines: { text: string, start: number }[], lyrics: string, bpm: number | null,
+ *   time_signature: string | null, starred: boolean | null }>}
+ */
+export const askSong = async (audio) =>
+  answerOf(await api.fetchApi(`/acecomposer/song?${new URLSearchParams({ audio })}`));
+
+/** Give a song file its star, or take it away; returns whether it has one now. */
+export const setStar = async (/** @type {string} */ audio, /** @type {boolean} */ starred) => {
+  const headers = { "Content-Type": "application/json" };
+  const body = JSON.stringify({ audio, starred });
+  return (await answerOf(await api.fetchApi("/acecomposer/star", { method: "POST", headers, body }))).starred;
+};
+
 /**
  * The recording behind a wire, where the wire comes from a node that loads a file.
  * @returns {{ node: any, address: string } | null}

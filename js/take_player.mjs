@@ -2,7 +2,7 @@
 // The player of takes: a strip for each song of a batch, with its wave and what is known of it. One plays, and another
 // goes on at the same place. Keys: space plays, 1 to 8 choose, arrows seek on a wave.
 import { button, make } from "./elements.mjs";
-import { fileAddress, textsOf } from "./host.mjs";
+import { askSong, fileAddress, setStar, textsOf, widgetName } from "./host.mjs";
 import { clock, facts, label, numbersText, peaksOf, shuffled, usableSeed, volumes, wavePath } from "./take_facts.mjs";
 import { keepOnly, samplerOf, useSeed } from "./take_graph.mjs";
 import { transport } from "./take_sound.mjs";
@@ -89,6 +89,30 @@ export const takePlayer = async (node, panel) => {
     });
   };
 
+  /** A star that is kept in the song's file; none for a file that is not saved. */
+  const starOf = (/** @type {Take} */ take) => {
+    const star = button("☆", texts.star, async () => {
+      try {
+        draw(await setStar(widgetName(take.file), star.getAttribute("aria-pressed") !== "true"));
+      } catch (error) {
+        say(/** @type {Error} */ (error).message);
+      }
+    });
+    const draw = (/** @type {boolean | null} */ starred) => {
+      star.hidden = starred === null;
+      star.textContent = starred ? "★" : "☆";
+      star.setAttribute("aria-pressed", String(starred));
+    };
+    star.className = "star";
+    draw(null);
+    if (take.file.type === "output")
+      askSong(widgetName(take.file)).then(
+        ({ starred }) => draw(starred),
+        () => {},
+      );
+    return star;
+  };
+
   const stripOf = (/** @type {Take} */ take, /** @type {number} */ index) => {
     const choose = button("", "", () => sound?.choose(index));
     choose.className = "choose";
@@ -104,7 +128,8 @@ export const takePlayer = async (node, panel) => {
     });
     const keeping = make("input", { type: "checkbox", "aria-label": texts.keep, title: texts.keep });
     keeping.addEventListener("change", () => (keeping.checked ? kept.add(take.number) : kept.delete(take.number)));
-    const strip = make("div", { class: "strip" }, choose, wave, make("span", { class: "facts" }), keeping);
+    const known = make("span", { class: "facts" });
+    const strip = make("div", { class: "strip" }, choose, wave, known, starOf(take), keeping);
     strip.classList.toggle("picked", take.picked);
     return strip;
   };

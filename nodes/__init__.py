@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension, io
 
+from . import song_page
 from .edit.cover import AceComposerCover
 from .edit.reference_audio import AceComposerReferenceAudio
 from .edit.repaint import AceComposerExtend, AceComposerRepaint
@@ -80,9 +81,10 @@ for _node in NODES:
 
 
 class AceComposerExtension(ComfyExtension):
-    """What ComfyUI loads; also makes the folders `ace_step` and `ace_step_datasets` known."""
+    """What ComfyUI loads; makes known the folders `ace_step` and `ace_step_datasets`, and what the page may ask."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         folders.register_model_folder()
         folders.register_dataset_folder()
+        song_page.add_routes()
         return [*NODES]

@@ -192,6 +192,32 @@ def read_comments(path: Path) -> dict[str, str]:
         return {name.lower(): text for name, text in texts.items()}
 
 
+def with_comments(path: Path, changes: Mapping[str, str | None]) -> bytes:
+    """A FLAC, Ogg or MP4 file with other texts and the very same sound: its packets are copied.
+
+    Args:
+        changes: texts by their names in capitals; None takes one away.
+
+    Raises:
+        ValueError: an unknown kind of file, or one that cannot be read.
+    """
+    name = path.suffix.lower().removeprefix(".")
+    muxer, options = _MUXERS.get(cast(Container, name), (name, {}))
+    result = io.BytesIO()
+    with path.open("rb") as file, _opened(file, path) as source:
+        stream = source.streams.audio[0]
+        texts = {**source.metadata, **stream.metadata}
+        kept = {key: text for key, text in texts.items() if key.upper() not in changes}
+        with av.open(result, "w", format=muxer, options=options) as target:
+            target.metadata.update(kept | {key: text for key, text in changes.items() if text is not None})
+            copied = target.add_stream_from_template(stream)
+            for packet in source.demux(stream):
+                if packet.dts is not None:  # the last one is empty
+                    packet.stream = copied
+                    target.mux(packet)
+    return result.getvalue()
+
+
 def _opened(file: BinaryIO, path: Path) -> InputContainer:
     suffix = path.suffix.lower()
     if suffix not in DEMUXERS:

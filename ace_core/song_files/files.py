@@ -21,6 +21,8 @@ from .id3 import id3_tag
 from .record import SongRecord, record_from_json
 from .tags import RECORD_NAME, opus_note, song_tags, vorbis_comments
 
+ID3_CHUNK = b"id3 "
+
 _RIFF_SIZE_OFFSET = 4
 
 
@@ -59,7 +61,7 @@ def write_song(
     else:
         comments = {"title": tags.title} if tags.title else {}
         content, encoding_notes = encode(sound, encoding, comments, on_progress)
-        content = id3_tag(tags) + content if container == "mp3" else _with_chunk(content, b"id3 ", id3_tag(tags))
+        content = id3_tag(tags) + content if container == "mp3" else riff_with_chunk(content, ID3_CHUNK, id3_tag(tags))
     if container == "opus":
         notes += opus_note(tags)
     if container in ("wav", "m4a") and workflow is not None:
@@ -88,7 +90,7 @@ def read_record(path: Path) -> SongRecord:
         raise ValueError(f"{path.name} holds a plan that cannot be read: {error}") from error
 
 
-def _with_chunk(riff: bytes, name: bytes, content: bytes) -> bytes:
+def riff_with_chunk(riff: bytes, name: bytes, content: bytes) -> bytes:
     """A RIFF file with one more chunk at its end."""
     chunk = name + struct.pack("<I", len(content)) + content + b"\x00" * (len(content) % 2)
     size = len(riff) + len(chunk) - _RIFF_SIZE_OFFSET - 4

@@ -11,14 +11,21 @@ Traps:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from .tags import Tags
 
 ENCODER = "ACE Composer"
+_HEADER_BYTES = 10
 
 _LANGUAGE = b"und"
 _MILLISECONDS = b"\x02"
 _LYRICS = b"\x01"
 _FRAME_SYNC = b"\xff\xfb"
+_VERSION = b"ID3\x03\x00\x00"  # and no flags
+_FRAME_HEAD_BYTES = 10
+_FIVE_STARS = b"Windows Media Player 9 Series\x00\xff"
+_FMPS_RATING = "FMPS_Rating"
 
 
 def id3_tag(tags: Tags) -> bytes:
@@ -40,8 +47,52 @@ def id3_tag(tags: Tags) -> bytes:
         frames.append(_frame("USLT", bytes([encoding]) + _LANGUAGE + text))
     if tags.timed_lyrics:
         frames.append(_timed_lyrics(tags))
+    return _tag(frames)
+
+
+def id3_bytes(content: bytes) -> int:
+    """How long the tag is that a file begins with; 0 where there is none."""
+    if not content.startswith(b"ID3"):
+        return 0
+    size = 0
+    for byte in content[6:_HEADER_BYTES]:
+        size = size << 7 | byte & 0x7F
+    return _HEADER_BYTES + size
+
+
+def with_popularity(tag: bytes, full: bool) -> bytes:
+    """A tag as `id3_tag` makes it, with five stars or without any.
+
+    Raises:
+        ValueError: another version, or a tag with flags or frames that are cut.
+    """
+    if not tag.startswith(_VERSION):
+        raise ValueError("the ID3 tag is not of version 2.3 as Save Song writes it: rate it with what has written it")
+    frames = [frame for frame in _frames(tag) if not _is_rating(frame)]
+    if full:
+        frames += [_frame("POPM", _FIVE_STARS), _user_text(_FMPS_RATING, "1.0")]
+    return _tag(frames)
+
+
+def _frames(tag: bytes) -> Iterator[bytes]:
+    """The frames of a tag up to its padding."""
+    start = _HEADER_BYTES
+    while start + _FRAME_HEAD_BYTES <= len(tag) and tag[start]:
+        end = start + _FRAME_HEAD_BYTES + int.from_bytes(tag[start + 4 : start + 8], "big")
+        if end > len(tag):
+            raise ValueError("the ID3 tag ends inside a frame")
+        yield tag[start:end]
+        start = end
+
+
+def _is_rating(frame: bytes) -> bool:
+    named = frame.startswith(b"TXXX") and frame[_FRAME_HEAD_BYTES + 1 :].startswith(_FMPS_RATING.encode("ascii"))
+    return named or frame.startswith(b"POPM")
+
+
+def _tag(frames: Iterable[bytes]) -> bytes:
     body = b"".join(frames)
-    return b"ID3\x03\x00\x00" + _tag_size(len(body)) + body
+    return _VERSION + _tag_size(len(body)) + body
 
 
 def _timed_lyrics(tags: Tags) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 from comfy_api.v0_0_2 import io
 
@@ -18,14 +17,14 @@ from ...ace_core.song_files.encoding import SONG_SUFFIXES, read_sound
 from ...ace_core.song_files.files import read_record
 from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import codes_strength, sources_left_out
+from ...ace_core.song_files.stars import read_star
 from .. import compat
 from ..host import folders
 from ..load.hashes import model_hashes, model_inputs
 from ..node import CATEGORY, shown
+from ..song_page import SAMPLE, song_path
 from ..wires import AceBlueprintWire, AceRecordWire
 
-SAMPLE = "sample (built in)"
-SAMPLE_PATH = Path(__file__).parents[2] / "js" / "sample_song.mp3"
 SHOWN_CHARACTERS = 100
 
 
@@ -77,14 +76,14 @@ class AceComposerLoadSong(io.ComfyNode):
         """A file may be newer than the list in the page."""
         try:
             if audio is not None:
-                _song_path(audio)
+                song_path(audio)
         except FileNotFoundError as error:
             return str(error)
         return True
 
     @classmethod
     def fingerprint_inputs(cls, audio: str, **_: object) -> tuple[str, int, int]:
-        path = _song_path(audio)
+        path = song_path(audio)
         return audio, path.stat().st_size, path.stat().st_mtime_ns
 
     @classmethod
@@ -96,11 +95,12 @@ class AceComposerLoadSong(io.ComfyNode):
         vae: AceVae | None = None,
         planner: AcePlanner | None = None,
     ) -> io.NodeOutput:
-        path = _song_path(audio)
+        path = song_path(audio)
         record = read_record(path)
         sound = read_sound(path)
         hashes, notes = model_hashes(model, text_encoder, vae, planner)
-        text = "\n".join((*_summary(record), *_model_lines(record, hashes), *notes))
+        star = ["It has a star."] if read_star(path) else []
+        text = "\n".join((*_summary(record), *star, *_model_lines(record, hashes), *notes))
         return shown(
             text,
             (record.blueprint,),
@@ -110,10 +110,6 @@ class AceComposerLoadSong(io.ComfyNode):
             record.lrc,
             text,
         )
-
-
-def _song_path(audio: str) -> Path:
-    return SAMPLE_PATH if audio == SAMPLE else folders.input_path(audio)
 
 
 def _summary(record: SongRecord) -> list[str]:

@@ -13,6 +13,8 @@ from host_process import PACK_NAME, PACK_ROOT, HostProcess
 from playwright.sync_api import Browser, Locator, Page, expect
 from song_runs import SHORT_SECONDS, clear_cache
 
+from ace_core.song_files.stars import read_star
+
 WORKFLOW = json.loads((PACK_ROOT / "workflows" / "pick_a_take.json").read_text(encoding="utf-8"))
 SEED = 42
 SONGS = 4
@@ -27,6 +29,8 @@ SIZES = "() => app.graph.nodes.map(({ type, size, pos }) => [type, ...pos, ...si
 WIDGETS = """(type) => Object.fromEntries(
     app.graph.nodes.find((node) => node.type === type).widgets.map(({ name, value }) => [name, value])
 )"""
+
+OUTPUTS = "(type) => app.nodeOutputs[app.graph.nodes.find((node) => node.type === type).id]"
 
 
 class Heard(NamedTuple):
@@ -150,6 +154,27 @@ def test_the_chosen_takes_and_seed_are_plain_widgets(heard: Heard, panel: Locato
     run_graph(page)
     show_node(page, "AceComposerSaveSong")
     expect(panel_of(page, 2).locator(".facts").nth(1)).to_contain_text(f"seed {SEED + 2}")
+
+
+def test_a_star_is_kept_in_the_file_of_the_song(panel: Locator, host: HostProcess) -> None:
+    page = panel.page
+    expect(panel.get_by_role("button", name="Star")).to_have_count(0)  # nothing is saved there
+    show_node(page, "AceComposerSaveSong")
+    star = page.get_by_role("button", name="Star")
+    expect(star.first).to_have_attribute("aria-pressed", "false")
+    star.first.click()
+    expect(star.first).to_have_attribute("aria-pressed", "true")
+    saved = page.evaluate(OUTPUTS, "AceComposerSaveSong")["ace_takes"]
+    songs = [host.base_directory / "output" / take["file"]["subfolder"] / take["file"]["filename"] for take in saved]
+    assert [read_star(song) for song in songs] == [True] + [False] * (len(songs) - 1)
+    load_workflow(page, export_workflow(page).workflow)
+    show_node(page, "AceComposerSaveSong")
+    run_graph(page)  # nothing has changed: the same files are shown again
+    expect(star.first).to_have_attribute("aria-pressed", "true")
+    star.first.focus()
+    page.keyboard.press("Space")
+    expect(star.first).to_have_attribute("aria-pressed", "false")
+    assert not any(read_star(song) for song in songs)
 
 
 def test_no_node_has_moved_or_grown(heard: Heard) -> None:

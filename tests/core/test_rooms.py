@@ -82,15 +82,16 @@ NODE_ARROWS: Mapping[str, Collection[str]] = {
     "host": (),
     "node": ("host",),
     "takes": ("host",),
+    "song_page": ("host",),
     "load": ("compat", "host", "node", "wires"),
     "render": ("changes", "compat", "host", "node", "wires"),
     "graph_inputs": ("render",),
     "edit": ("compat", "host", "node", "render", "takes", "wires"),
-    "files": ("compat", "host", "load", "node", "render", "takes", "wires"),
+    "files": ("compat", "host", "load", "node", "render", "song_page", "takes", "wires"),
     "plan": ("changes", "compat", "edit", "host", "node", "wires"),
     "review": ("compat", "edit", "host", "node", "render", "takes", "wires"),
     "train": ("compat", "host", "load", "node", "plan", "wires"),
-    "__init__": ("edit", "files", "graph_inputs", "host", "load", "plan", "render", "review", "train"),
+    "__init__": ("edit", "files", "graph_inputs", "host", "load", "plan", "render", "review", "song_page", "train"),
 }
 SAME_FILE_NAMES = {"__init__.py", "__main__.py", "files.py"}
 
