@@ -251,6 +251,10 @@ export const onResult = (/** @type {any} */ node, /** @type {(result: any) => vo
   };
 };
 
+/** What a node told the page last, if it did. */
+export const resultOf = (/** @type {any} */ node) =>
+  app.nodeOutputs?.[node.graph === app.graph ? node.id : `${node.graph.id}:${node.id}`];
+
 /** Call `act` with what this pack's server sends by a name. */
 export const onEvent = (/** @type {string} */ name, /** @type {(detail: any) => void} */ act) =>
   api.addEventListener(/** @type {any} */ (name), (/** @type {any} */ event) => act(event.detail));

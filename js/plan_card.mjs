@@ -40,7 +40,7 @@ export const planCard = async (node, panel) => {
 
   const said = make("span", { class: "said", role: "status" });
   const tabs = make("div", { class: "tabs", role: "tablist", "aria-label": texts.plans });
-  const copy = button("⧉", texts.copy_all, () => copied(copiedPlan(plans[current])));
+  const copy = button(texts.copy, texts.copy_all, () => copied(copiedPlan(plans[current])));
   const table = make("div", { class: "fields", role: "tabpanel", tabindex: "0" });
   const empty = make("div", { class: "empty" }, texts.empty);
   const card = make("div", { class: "card" });
@@ -68,7 +68,7 @@ export const planCard = async (node, panel) => {
     const origin = field.origin === "planner" ? texts.planned : texts.mine;
     row.append(
       make("span", { class: "origin" }, origin),
-      button("⧉", `${texts.copy} ${label}`, () => copied(copiedValue(field))),
+      button(texts.copy, `${texts.copy_hint} ${label}`, () => copied(copiedValue(field))),
     );
     if (field.origin === "planner") row.append(keepButton(field, label, text));
     if (field.name === CODES) row.append(stripOf(codesOf(String(field.value)), `${label} ${text}`));

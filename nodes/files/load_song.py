@@ -19,7 +19,8 @@ from ...ace_core.song_files.files import read_record
 from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import codes_strength, sources_left_out
 from .. import compat
-from ..host import folders
+from ..host import folders, results
+from ..karaoke import karaoke, lines_of_lrc
 from ..load.hashes import model_hashes, model_inputs
 from ..node import CATEGORY, shown
 from ..wires import AceBlueprintWire, AceRecordWire
@@ -109,11 +110,16 @@ class AceComposerLoadSong(io.ComfyNode):
             codes_strength(record),
             record.lrc,
             text,
+            **karaoke([lines_of_lrc(record.lrc, sound.waveform.shape[-1] / sound.sample_rate)], [_heard_file(audio)]),
         )
 
 
 def _song_path(audio: str) -> Path:
     return SAMPLE_PATH if audio == SAMPLE else folders.input_path(audio)
+
+
+def _heard_file(audio: str) -> dict[str, str] | None:
+    return None if audio == SAMPLE else results.file_of_choice(audio)
 
 
 def _summary(record: SongRecord) -> list[str]:

@@ -129,6 +129,4 @@ class AceComposerPlan(io.ComfyNode):
         parameters = chosen_parameters(CODES_PARAMETERS, options)
         seeds = seeds_for(blueprint, seed, batch_size)
         planned = plan_songs(NETWORKS, planner, blueprint, seeds, parameters, **options)
-        return planned_output(
-            planned, *changes.once(changes.PLAIN_CAPTION, applies=not options["rewrite_caption"])
-        )
+        return planned_output(planned, *changes.once(changes.PLAIN_CAPTION, applies=not options["rewrite_caption"]))
