@@ -19,3 +19,20 @@ export const button = (/** @type {string} */ sign, /** @type {string} */ title, 
   made.addEventListener("click", act);
   return made;
 };
+
+/**
+ * Copy a text; whether it worked. The page's own way is for https alone, and ComfyUI is often at an address of the house.
+ * @param {string} text
+ * @param {HTMLElement} place
+ */
+export const copyText = (text, place) => {
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  const source = make("textarea", { style: "position: fixed; opacity: 0" });
+  source.value = text;
+  place.append(source);
+  source.select();
+  const copied = document.execCommand("copy");
+  source.remove();
+  focused?.focus();
+  return copied;
+};

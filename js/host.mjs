@@ -13,6 +13,9 @@ const PACK = "aceComposer"; // where locales/*/main.json has the texts of the pa
 const SUBGRAPH_INPUT = -10;
 const MUTED = 2; // modes of nodes
 const BYPASSED = 4;
+const SUBGRAPH_OUTPUT = -20;
+const GAP = 40; // beside a node that is added
+const TITLE_HEIGHT = 30;
 const MOST_STEPS = 10_000; // of a walk along wires
 export const SAMPLE = "sample (built in)"; // a choice of Load Song (nodes/files/load_song.py)
 export const SAMPLE_ADDRESS = new URL("sample_song.mp3", import.meta.url).href;
@@ -111,11 +114,40 @@ export const upstream = (/** @type {any} */ node) => {
   return [...found];
 };
 
-/** Add a node of this pack to the graph of another, to its right. */
+/** Add a node of this pack to the graph of another, to its right, below whatever is there. */
 export const addBeside = (/** @type {any} */ node, /** @type {string} */ type) => {
   const added = /** @type {any} */ (globalThis).LiteGraph.createNode(type);
-  added.pos = [node.pos[0] + node.size[0] + 40, node.pos[1]];
+  const left = node.pos[0] + node.size[0] + GAP;
+  let top = node.pos[1];
+  const inTheWay = (/** @type {any} */ { pos, size }) =>
+    pos[0] < left + added.size[0] &&
+    left < pos[0] + size[0] &&
+    pos[1] - TITLE_HEIGHT < top + added.size[1] &&
+    top - TITLE_HEIGHT < pos[1] + size[1];
+  for (let other; (other = node.graph.nodes.find(inTheWay));) top = other.pos[1] + other.size[1] + GAP + TITLE_HEIGHT;
+  added.pos = [left, top];
   node.graph.add(added);
+  return added;
+};
+
+const linksOf = (/** @type {any} */ node, /** @type {number} */ slot) =>
+  (node.outputs[slot].links ?? []).map((/** @type {any} */ id) => linkOf(node.graph, id));
+
+/** The nodes that the wires of an output go to, without those that do not run. */
+export const nodesBehind = (/** @type {any} */ node, /** @type {number} */ slot) =>
+  linksOf(node, slot)
+    .map((/** @type {any} */ link) => node.graph.getNodeById(link.target_id))
+    .filter((/** @type {any} */ each) => each?.mode === 0);
+
+/** Add a node of this pack behind an output: what the output went to comes from it from now on. */
+export const addBehind = (/** @type {any} */ node, /** @type {number} */ slot, /** @type {string} */ type) => {
+  const ends = linksOf(node, slot);
+  const added = addBeside(node, type);
+  node.connect(slot, added, 0);
+  for (const { target_id: id, target_slot: index } of ends) {
+    if (id === SUBGRAPH_OUTPUT) node.graph.outputs[index].connect(added.outputs[0], added);
+    else added.connect(0, node.graph.getNodeById(id), index);
+  }
   return added;
 };
 
@@ -246,6 +278,10 @@ export const onResult = (/** @type {any} */ node, /** @type {(result: any) => vo
     show(result ?? {});
   };
 };
+
+/** What a node told the page last, if it did. */
+export const resultOf = (/** @type {any} */ node) =>
+  app.nodeOutputs?.[node.graph === app.graph ? node.id : `${node.graph.id}:${node.id}`];
 
 /** Call `act` with what this pack's server sends by a name. */
 export const onEvent = (/** @type {string} */ name, /** @type {(detail: any) => void} */ act) =>

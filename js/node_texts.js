@@ -8,6 +8,7 @@ import { addPanel, fit, nodeOfResult, nodeOfRun, onEvent, onResult, register } f
 const HEIGHT = 60; // two lines; workflows have room for that
 const EVENT = "acecomposer.text"; // nodes/host/feedback.py
 const PACK = "AceComposer"; // what the ids of its nodes begin with
+const CARD = "ace_plans"; // plan_cards.js shows them in place of the text
 const texts = new WeakMap();
 
 const show = (/** @type {any} */ node, /** @type {string} */ text) => {
@@ -22,7 +23,7 @@ const show = (/** @type {any} */ node, /** @type {string} */ text) => {
 };
 
 const showResult = (/** @type {any} */ node, /** @type {any} */ result) => {
-  if (Array.isArray(result.text)) show(node, result.text.join("\n"));
+  if (Array.isArray(result.text) && !result[CARD]) show(node, result.text.join("\n"));
 };
 
 register("texts", {

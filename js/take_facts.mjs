@@ -13,6 +13,7 @@
  * @property {number | null} score
  * @property {string | null} name of a stem
  * @property {boolean} picked by the node
+ * @property {import("./lyric_facts.mjs").Line[]} lines that the song can be followed by, if there are any
  */
 
 /** Volumes from 0 to 1 that make all takes as loud as the quietest. Unmeasured ones keep their level. */

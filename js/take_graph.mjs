@@ -15,7 +15,8 @@ export const useSeed = (/** @type {any} */ sampler, /** @type {string} */ seed) 
   if (widgetOf(sampler, "control_after_generate")) setWidget(sampler, "control_after_generate", "fixed");
 };
 
-const sameOrigin = (/** @type {any} */ one, /** @type {any} */ other) =>
+/** Whether two nodes were given the same songs. */
+export const sameOrigin = (/** @type {any} */ one, /** @type {any} */ other) =>
   BATCHES.some((name) => {
     const [from, to] = [one, other].map((node) => originOf(node, inputIndex(node, name)));
     return from && to && from.node === to.node && from.slot === to.slot;

@@ -3,6 +3,7 @@
 // goes on at the same place. Keys: space plays, 1 to 8 choose, arrows seek on a wave.
 import { button, make } from "./elements.mjs";
 import { askSong, fileAddress, setStar, textsOf, widgetName } from "./host.mjs";
+import { lyricsView } from "./lyrics_view.mjs";
 import { clock, facts, label, numbersText, peaksOf, shuffled, usableSeed, volumes, wavePath } from "./take_facts.mjs";
 import { keepOnly, samplerOf, useSeed } from "./take_graph.mjs";
 import { transport } from "./take_sound.mjs";
@@ -67,6 +68,7 @@ export const takePlayer = async (node, panel) => {
   const list = make("div", { class: "strips" });
   const empty = make("div", { class: "empty" });
   const bar = make("div", { class: "bar" }, play, time, hide, seed, keep, said);
+  const lyrics = lyricsView(texts.lyrics, (seconds) => sound?.seek(seconds));
 
   const say = (/** @type {string} */ text) => (said.textContent = text);
 
@@ -76,6 +78,8 @@ export const takePlayer = async (node, panel) => {
     play.textContent = sound.playing ? "❚❚" : "▶";
     play.setAttribute("aria-label", sound.playing ? texts.pause : texts.play);
     time.textContent = `${clock(sound.seconds)} / ${clock(take.seconds)}`;
+    lyrics.show(take.lines);
+    lyrics.follow(sound);
     seed.disabled = blind || !usableSeed(take);
     strips.forEach((strip, index) => {
       const chosen = index === sound?.current;
@@ -181,7 +185,8 @@ export const takePlayer = async (node, panel) => {
     });
     sound = transport(sounds, volumes(takes), update);
     strips = takes.map(stripOf);
-    panel.replaceChildren(...(takes.length ? [bar, list, ...sounds] : [empty]));
+    const timed = takes.some(({ lines }) => lines.length) ? [lyrics.element] : [];
+    panel.replaceChildren(...(takes.length ? [bar, list, ...timed, ...sounds] : [empty]));
     setBlind(false);
   };
   show([]);

@@ -37,6 +37,7 @@ def takes(
     scores: Sequence[SongScores | None] | None = None,
     names: Sequence[str | None] | None = None,
     picked: Sequence[int] = (),
+    lyrics: Sequence[list[dict[str, Any]]] | None = None,
     result: str = RESULT,
 ) -> dict[str, list[dict[str, Any]]]:
     """What a node adds to its results for the page: what is known of each song.
@@ -45,6 +46,7 @@ def takes(
         files: of the songs, as the host's results name them.
         records: from which the seeds come. scores: of which the total is shown. names: of stems.
         picked: indices of the songs that the node passes on.
+        lyrics: their lines with times (`nodes/karaoke.py`).
         result: the name that the page looks for.
     """
     facts = [
@@ -58,6 +60,7 @@ def takes(
             "score": _total(scores[index] if scores else None),
             "name": names[index] if names else None,
             "picked": index in picked,
+            "lines": lyrics[index] if lyrics else [],
         }
         for index, (sound, file) in enumerate(zip(sounds, files, strict=True))
     ]

@@ -19,7 +19,8 @@ from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import codes_strength, sources_left_out
 from ...ace_core.song_files.stars import read_star
 from .. import compat
-from ..host import folders
+from ..host import folders, results
+from ..karaoke import karaoke, lines_of_lrc
 from ..load.hashes import model_hashes, model_inputs
 from ..node import CATEGORY, shown
 from ..song_page import SAMPLE, song_path
@@ -109,7 +110,12 @@ class AceComposerLoadSong(io.ComfyNode):
             codes_strength(record),
             record.lrc,
             text,
+            **karaoke([lines_of_lrc(record.lrc, sound.waveform.shape[-1] / sound.sample_rate)], [_heard_file(audio)]),
         )
+
+
+def _heard_file(audio: str) -> dict[str, str] | None:
+    return None if audio == SAMPLE else results.file_of_choice(audio)
 
 
 def _summary(record: SongRecord) -> list[str]:

@@ -18,6 +18,7 @@ from ...ace_core.song_files.record import SongRecord
 from ...ace_core.song_files.replay import sources_left_out
 from .. import compat
 from ..host import feedback, results
+from ..karaoke import lines_of_lrc
 from ..load.hashes import model_hashes, model_inputs
 from ..node import CATEGORY, filename_input, shown
 from ..render.decoded import decoded_songs, one_each
@@ -114,10 +115,14 @@ class AceComposerSaveSong(io.ComfyNode):
         prefix, name_notes = results.name_of(filename_prefix, cls.hidden)
         graph = results.graph_to_save(cls.hidden)
         files, lines = _write(sounds, songs, prefix, ENCODINGS[encoding], title, graph)
+        lyrics = [
+            lines_of_lrc(song.lrc, sound.waveform.shape[-1] / sound.sample_rate)
+            for sound, song in zip(sounds, songs, strict=True)
+        ]
         return shown(
             "\n".join((*lines, *name_notes, *notes, *hash_notes)),
             audio=files,
-            **takes(sounds, files, records=records, scores=judged),
+            **takes(sounds, files, records=records, scores=judged, lyrics=lyrics),
         )
 
 

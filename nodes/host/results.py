@@ -47,6 +47,13 @@ def temporary_file(name: str) -> tuple[Path, dict[str, str]]:
     return folder / name, {"filename": name, "subfolder": "", "type": "temp"}
 
 
+def file_of_choice(name: str) -> dict[str, str]:
+    """How the host's results name a file that a widget names, with " [output]" behind it in the output folder."""
+    kind = "output" if name.endswith(" [output]") else "input"
+    folder, _, filename = name.removesuffix(f" [{kind}]").replace("\\", "/").rpartition("/")
+    return {"filename": filename, "subfolder": folder, "type": kind}
+
+
 def save_texts(prefix: str, texts: Mapping[str, str]) -> list[dict[str, str]]:
     """Write texts to new files, all of them or none; see `new_output_files`.
 

@@ -17,6 +17,7 @@ from .. import compat
 from ..host import folders, results
 from ..node import CATEGORY, filename_input, shown
 from ..wires import AceBlueprint, AceBlueprintWire
+from .plan_card import plan_cards
 
 
 class AceComposerEditBlueprint(io.ComfyNode):
@@ -51,7 +52,7 @@ class AceComposerEditBlueprint(io.ComfyNode):
     def execute(cls, blueprint: AceBlueprint, changes: str) -> io.NodeOutput:
         edited, notes = _changed(blueprint, changes) if changes.strip() else PlanFile(blueprint)
         text = blueprints_to_json(edited)
-        return shown("\n".join((*notes, text)), edited, text)
+        return shown("\n".join((*notes, text)), edited, text, **plan_cards(edited, notes))
 
 
 class AceComposerSaveBlueprint(io.ComfyNode):
@@ -130,7 +131,7 @@ class AceComposerLoadBlueprint(io.ComfyNode):
         except ValueError as error:
             raise ValueError(f"{file} cannot be read: {error}") from error
         text = blueprints_to_json(plans)
-        return shown("\n".join((*notes, text)), plans, text)
+        return shown("\n".join((*notes, text)), plans, text, **plan_cards(plans, notes))
 
 
 def _text_of(path: Path) -> str:

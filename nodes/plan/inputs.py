@@ -15,6 +15,7 @@ from ...ace_core.song.fields import MAX_BATCH_SIZE, SONG_FIELDS
 from .. import compat
 from ..node import shown
 from ..wires import AceBlueprintWire
+from .plan_card import plan_cards
 
 MAX_SHOWN_CHARACTERS = 120
 SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i and equals that seed "
@@ -126,12 +127,13 @@ def plan_outputs() -> list[Any]:
 
 
 def planned_output(planned: PlannedSongs, *notes: str) -> io.NodeOutput:
-    """Outputs blueprint and text, with further notes; the node itself shows a shorter text."""
+    """Outputs blueprint and text, with further notes; programs are shown a shorter text, the page cards."""
+    all_notes = (*planned.notes, *notes)
     full, short = (
-        "\n\n".join([*(describe_plan(song, longest) for song in planned.blueprints), *planned.notes, *notes])
+        "\n\n".join([*(describe_plan(song, longest) for song in planned.blueprints), *all_notes])
         for longest in (None, MAX_SHOWN_CHARACTERS)
     )
-    return shown(short, planned.blueprints, full)
+    return shown(short, planned.blueprints, full, **plan_cards(planned.blueprints, all_notes))
 
 
 def describe_plan(song: Blueprint, longest: int | None) -> str:

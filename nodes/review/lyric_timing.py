@@ -6,12 +6,20 @@ Trap: several songs leave through one text output, which is one text. A form fee
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from comfy_api.v0_0_2 import io
 
 from ...ace_core.checks import check_choice
+from ...ace_core.listening.line_offsets import (
+    LineOffset,
+    in_sung_order,
+    offsets_of_song,
+    offsets_without_a_line,
+    read_line_offsets,
+    with_line_offsets,
+)
 from ...ace_core.listening.lyric_alignment import AlignedLyrics
 from ...ace_core.listening.lyric_formats import enhanced_lrc, lrc, srt, timed_json, webvtt
 from ...ace_core.listening.timed_lyrics import Granularity, TimedLyrics, without_tags
@@ -21,7 +29,10 @@ from ...ace_core.stages.listen import time_songs
 from .. import compat
 from ..host import results
 from ..host.networks import NETWORKS
+from ..karaoke import karaoke, lines_of_timing
 from ..node import CATEGORY, filename_input, shown
+from ..render.decoded import decoded_songs
+from ..takes import heard_files
 from ..wires import SONG_SEPARATOR, AceBlueprint, AceBlueprintWire, AceModelWire, AceTextEncoderWire
 from .inputs import finished_songs, recording_inputs, recordings, steps_input
 
@@ -68,6 +79,16 @@ class AceComposerLyricTiming(io.ComfyNode):
                     "song.",
                 ),
                 steps_input(),
+                compat.advanced(
+                    io.String.Input(
+                        "line_offsets",
+                        default="",
+                        optional=True,
+                        tooltip="Lines to move, by their numbers and in seconds: 3 +0.25 has the third line sung a "
+                        "quarter second later, 2/5 -0.1 the fifth line of the second song earlier. Structure tags are "
+                        "not counted. The buttons of the lyrics on this node write it.",
+                    )
+                ),
             ],
             outputs=[
                 io.String.Output("lrc", display_name="lrc", tooltip="A time for each line."),
@@ -81,6 +102,15 @@ class AceComposerLyricTiming(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def validate_inputs(cls, line_offsets: str | None = "") -> bool | str:
+        """None is a linked value."""
+        try:
+            read_line_offsets(line_offsets or "")
+        except ValueError as error:
+            return str(error)
+        return True
 
     @classmethod
     def execute(
@@ -97,12 +127,18 @@ class AceComposerLyricTiming(io.ComfyNode):
         vae: AceVae | None = None,
         blueprint: AceBlueprint | None = None,
         steps: int = 0,
+        line_offsets: str = "",
     ) -> io.NodeOutput:
         check_choice("parts", parts, get_args(Granularity))
         check_choice("save", save, (ALL, *FORMATS, NOTHING))
+        offsets = read_line_offsets(line_offsets)
         songs = finished_songs(model, text_encoder, recordings(latent, audio, vae), conditioning, blueprint)
         aligned = time_songs(NETWORKS, model, text_encoder, songs, steps)
-        timed = [song.timed if structure_tags else without_tags(song.timed) for song in aligned]
+        found = [song.timed if structure_tags else without_tags(song.timed) for song in aligned]
+        timed = [
+            in_sung_order(with_line_offsets(song, offsets_of_song(offsets, number)))
+            for number, song in enumerate(found, 1)
+        ]
         texts = [_texts(song, parts) for song in timed]
         prefix, notes = results.name_of(filename_prefix, cls.hidden)
         sung = [song for song, lyrics in zip(texts, timed, strict=True) if lyrics.lines]
@@ -111,10 +147,12 @@ class AceComposerLyricTiming(io.ComfyNode):
         places = ["/".join(filter(None, ("output", file["subfolder"], file["filename"]))) for file in files]
         if save != NOTHING and len(sung) < len(texts):
             places.append("a song without lines gets no files")
-        summary = "\n\n".join([*lines, "\n".join((*places, *(notes if files else ())))]).strip()
+        told = (*places, *(notes if files else ()), *_unused(offsets_without_a_line(offsets, found)))
+        summary = "\n\n".join([*lines, "\n".join(told)]).strip()
         joined = [SONG_SEPARATOR.join(song[name] for song in texts) for name in list(FORMATS)[:-1]]
         document = json.dumps([json.loads(song["json"]) for song in texts], ensure_ascii=False, indent=1) + "\n"
-        return shown(summary, *joined, document, files=files)
+        heard = [None] * len(found) if audio is None else heard_files(decoded_songs(audio, None)[0])
+        return shown(summary, *joined, document, files=files, **karaoke(list(map(lines_of_timing, found)), heard))
 
 
 def _texts(lyrics: TimedLyrics, parts: Granularity) -> dict[str, str]:
@@ -130,6 +168,13 @@ def _texts(lyrics: TimedLyrics, parts: Granularity) -> dict[str, str]:
 def _saved(texts: Mapping[str, str], save: str, prefix: str) -> list[dict[str, str]]:
     names = list(FORMATS) if save == ALL else [save]
     return results.save_texts(prefix, {FORMATS[name]: texts[name] for name in names})
+
+
+def _unused(offsets: Sequence[LineOffset]) -> list[str]:
+    if not offsets:
+        return []
+    names = ", ".join(f"{offset.song}/{offset.line}" if offset.song else str(offset.line) for offset in offsets)
+    return [f"line_offsets: there is no line {names} to move"]
 
 
 def _lines(song: AlignedLyrics, lyrics: TimedLyrics) -> str:
