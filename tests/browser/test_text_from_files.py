@@ -30,7 +30,7 @@ GRAPH = """() => {
     song.connect(0, plan, 0);
     plan.connect(0, saved, 0);
 }"""
-SHOWN = "(wanted) => [...document.querySelectorAll('.ace-text .text')].some((text) => text.textContent.includes(wanted))"
+SHOWN = "(wanted) => [...document.querySelectorAll('.ace-panel')].some((panel) => panel.textContent.includes(wanted))"
 LIVE = """() => [...document.querySelectorAll(
     "img[src='x'], iframe[srcdoc], a[href*='c.d'], a[href*='f.g'], a[href^='javascript']"
 )].map((element) => element.parentElement.outerHTML)"""
