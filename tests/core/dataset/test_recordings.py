@@ -78,7 +78,7 @@ def test_what_lies_before_the_beginning_is_not_counted(tmp_path: Path) -> None:
     with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
         stream = target.add_stream_from_template(source.streams.audio[0])
         for packet in source.demux(audio=0):
-            if packet.dts is not None:
+            if packet.dts is not None and packet.pts is not None:
                 packet.pts -= 24_000
                 packet.dts -= 24_000
                 packet.stream = stream
