@@ -11,6 +11,7 @@ Traps:
 - A song may say any of these words. A head counts only in front of everything, with an empty line or a tag behind it,
   or with several lines; `You might also like` only where the text has another mark of Genius.
 - Marks of Genius stick to the words before and behind them.
+- No pattern may look at a part of a text twice, see `chatter`.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ import re
 from typing import NamedTuple
 
 _PROMPT_HEADING = re.compile(
-    r"\s*(?:#\s*Languages?[ \t]*\n([^\n#\[]*)\n\s*)?(?:#\s*Lyrics?\b[^\n]*(?:\n|\Z))?", re.IGNORECASE
+    r"\s*+(?:#[ \t]*+Languages?[ \t]*+\n([^\n#\[]*+)\n\s*+)?(?:#[ \t]*+Lyrics?\b[^\n]*+(?:\n|\Z))?", re.IGNORECASE
 )
 _HEAD_LINE = re.compile(
-    r"[ \t]*(?:song(?: title| name)?|title|artists?|album|author|singer|band|performed by|songwriters?|composers?|"
+    r"[ \t]*+(?:song(?: title| name)?|title|artists?|album|author|singer|band|performed by|songwriters?|composers?|"
     r"(?:written|composed|produced|lyrics|music) by|producers?|style(?: of music)?|genres?|tags|mood|vocals?|bpm|tempo|"
     r"key|year|date|created|released?|duration|length|languages?|label|source|url|link|model|copyright)"
-    r"[ \t]*:[ \t]*\S.*",
+    r"[ \t]*+:[ \t]*+\S.*+",
     re.IGNORECASE,
 )
-_LYRICS_LINE = re.compile(r"[ \t]*(?:song )?lyrics?[ \t]*:[ \t]*", re.IGNORECASE)
+_LYRICS_LINE = re.compile(r"[ \t]*+(?:song )?lyrics?[ \t]*+:[ \t]*+", re.IGNORECASE)
 _GENIUS_FRONT = re.compile(
-    r"\A(?:\d+ Contributors?.*?Lyrics(?:.*?Read More)?[ \t\u00a0]*\n?|[^\n\[\]]{1,100} Lyrics(?=\[))"
+    r"\A(?:\d++ Contributors?.*?Lyrics(?:.*?Read More)?[ \t\u00a0]*+\n?|[^\n\[\]]{1,100} Lyrics(?=\[))"
 )
-_GENIUS_TICKETS = re.compile(r"\n?See [^\n]{1,80} LiveGet tickets as low as \$\d+")
+_GENIUS_TICKETS = re.compile(r"\n?See [^\n]{1,80} LiveGet tickets as low as \$\d++")
 _GENIUS_BETWEEN = re.compile(r"You might also like(?=\[|[ \t]*(?:\n|\Z))\n?")
-_GENIUS_COUNT = r"\d+(?:\.\d+)?K?"
-_GENIUS_BEHIND = re.compile(rf"(?:{_GENIUS_COUNT}|(?<=[^\s\d]))Embed\s*\Z")
-_GENIUS_LAST_LINE = re.compile(rf"\n(?:{_GENIUS_COUNT})?Embed\s*\Z")  # where something in front is Genius's too
+_GENIUS_COUNT = r"\d{1,6}(?:\.\d)?K?"
+_GENIUS_BEHIND = re.compile(rf"(?:{_GENIUS_COUNT}|(?<=[^\s\d]))Embed\s*+\Z")
+_GENIUS_LAST_LINE = re.compile(rf"\n(?:{_GENIUS_COUNT})?Embed\s*+\Z")  # where something in front is Genius's too
 _SITE_LINE = re.compile(
-    r"[ \t]*(?:(?:\.\.\.)?|\*{3,}.{0,80}\*{3,}|\(\d{10,}\)|Source: ?(?:LyricFind|Musixmatch|Genius|AZLyrics)\b.*|"
-    r"(?:Songwriters?|Writers?|Writer\(s\)): .*|.{1,100} lyrics \u00a9 .*|"
-    r"Lyrics (?:licensed|provided|powered)\b.* by .*|Submit Corrections|"
+    r"[ \t]*+(?:(?:\.\.\.)?|\*{3,9}.{0,80}\*{3,9}|\(\d{10,20}\)|Source: ?(?:LyricFind|Musixmatch|Genius|AZLyrics)\b.*+|"
+    r"(?:Songwriters?|Writers?|Writer\(s\)): .*+|.{1,100} lyrics \u00a9 .*+|"
+    r"Lyrics (?:licensed|provided|powered)\b.{1,100} by .*+|Submit Corrections|"
     r"Thanks to .{1,200} for correcting these lyrics)[ \t]*"
 )
 _WRITERS = re.compile(r"[ \t]*(?:Song)?[Ww]rit")  # which need an empty line or another mark

@@ -23,10 +23,14 @@ from .two_languages import first_language
 
 
 class ReadTimes(NamedTuple):
-    """Lyrics with times: as LRC, the given text where it is one, and line by line; both empty where there are none."""
+    """Lyrics with times: as LRC, the given text where it is one, and line by line; both empty where there are none.
 
-    lrc: str
-    lines: tuple[TimedWords, ...]
+    `problem` is a sentence on a text that has none, or cannot be read.
+    """
+
+    lrc: str = ""
+    lines: tuple[TimedWords, ...] = ()
+    problem: str = ""
 
 
 TIMES_NOTE = "this is read as lyrics with times, which are not sung"
@@ -70,18 +74,17 @@ def lyrics_in_text(text: str, *, timed: bool = False) -> ReadLyrics:
 
 
 def timed_lyrics_in_text(text: str) -> ReadTimes:
-    """What players show of lyrics with times of any kind; every line as it is, a translation too.
-
-    Raises:
-        ValueError: a format that is recognised and cannot be read.
-    """
+    """What players show of lyrics with times of any kind; every line as it is, a translation too."""
     text = plain_lines(text).strip()
     reader = next((read for is_this, read in READERS if is_this(text)), None)
-    if reader is None and not has_times(text):
-        return ReadTimes("", ())
-    file = read_lrc(text) if reader is None else TimedWordsFile(tuple(reader(text)))
-    if not any(line.text for line in file.lines):
-        return ReadTimes("", ())
+    if not text:
+        return ReadTimes()
+    try:
+        file = read_lrc(text) if reader is None else TimedWordsFile(tuple(reader(text)))
+    except ValueError as error:
+        return ReadTimes(problem=f"the timed lyrics cannot be read: {error}")
+    if not any(line.text for line in file.lines) or (reader is None and not has_times(text)):
+        return ReadTimes(problem="the timed lyrics have no times: connect LRC or subtitles")
     return ReadTimes(text if reader is None and is_bracketed(text) else lrc_of(file.lines), file.lines)
 
 

@@ -1,7 +1,7 @@
 """Lines and words of an LRC with their times, to follow a song by.
 
-`read_lrc` finds the lines, in every dialect. Words have times in enhanced LRC (A2) alone, `<mm:ss.xx>` before each and
-one more behind the last; any other line is one word.
+`timed_lyrics_in_text` reads every kind of them. Words have times in enhanced LRC (A2) alone, `<mm:ss.xx>` before each
+and one more behind the last; any other line is one word.
 
 Trap: LRC says when a line begins, not when it ends. Where enhanced LRC does not say it either, it ends where the next
 one begins, the last one with the song.
@@ -14,7 +14,8 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
-from .lrc import TimedWords, is_lrc, read_lrc
+from .lrc import TimedWords, read_lrc
+from .lyric_reader import timed_lyrics_in_text
 
 _WORD = re.compile(r"<\s*(\d+):(\d{1,2}(?:[.:]\d{1,3})?)\s*>(.*?)(?=<\s*\d+:\d|$)")
 
@@ -37,9 +38,8 @@ class SungLine(NamedTuple):
 
 
 def sung_lines(text: str, duration_seconds: float) -> tuple[SungLine, ...]:
-    """The lines of an LRC in the order of their times, without empty ones; none of a text that has no times."""
-    if not is_lrc(text):
-        return ()
+    """The lines of lyrics with times in the order of these, without empty ones; none of a text that has no times."""
+    text = timed_lyrics_in_text(text).lrc
     timed = {line: words for raw in text.split("\n") for line, words in _timed_words(raw)}
     found: list[SungLine] = []
     start = end = math.inf

@@ -70,9 +70,9 @@ def song_tags(record: SongRecord, title: str, workflow: object, prompt: object) 
         notes.append(f"the title is shortened from {len(title)} to {MAX_TITLE_CHARACTERS} characters")
         title = title[:MAX_TITLE_CHARACTERS].rstrip()
     blueprint = record.blueprint
-    lrc, timed_lyrics = timed_lyrics_in_text(_clean(record.lrc))
-    if record.lrc.strip() and not timed_lyrics:
-        notes.append("the timed lyrics have no times, so players are given none: connect LRC or subtitles")
+    lrc, timed_lyrics, problem = timed_lyrics_in_text(_clean(record.lrc))
+    if problem:
+        notes.append(f"{problem}; players are given none")
     tags = Tags(
         title=title,
         lyrics=_clean(blueprint.lyrics or ""),

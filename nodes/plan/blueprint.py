@@ -109,6 +109,7 @@ class AceComposerBlueprint(io.ComfyNode):
     def execute(
         cls, lyrics: str, instrumental: bool, bpm: int, duration_seconds: float, **fields: Any
     ) -> io.NodeOutput:
-        words, notes, _ = ReadLyrics(INSTRUMENTAL_LYRICS) if instrumental else lyrics_in_text(lyrics)
+        unused = ("nobody sings the lyrics: instrumental is on",) if lyrics.strip() else ()
+        words, notes, _ = ReadLyrics(INSTRUMENTAL_LYRICS, unused) if instrumental else lyrics_in_text(lyrics)
         blueprint = Blueprint(lyrics=words, bpm=bpm or None, duration_seconds=duration_seconds or None, **fields)
         return shown("\n".join(notes), (blueprint,))

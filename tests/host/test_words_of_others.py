@@ -57,6 +57,13 @@ def test_lyrics_in_changes_are_read_like_all_others(client: ComfyUIClient) -> No
     assert "lyrics with times, which are not sung" in text_of(run, "edit")
 
 
+def test_lyrics_that_nobody_sings_are_said(client: ComfyUIClient) -> None:
+    prompt = planned("{}", instrumental=True)
+    run = succeed(client, prompt)
+    assert text_of(run, "blueprint") == "nobody sings the lyrics: instrumental is on"
+    assert json.loads(text_of(run, "text"))["songs"][0]["lyrics"] == "[Instrumental]"
+
+
 SONGS = {
     "tags only, in one line": (
         "[Intro \u2013 Sustained Synth Note & Minimal Percussion] [Verse 1 - Subtle Texture] [Outro]",

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from recordings_of_kinds import write_recording
 from song_folders import RATE, tone, write_song
 
 from ace_core.dataset.recordings import MAX_CLIP_SECONDS, clip_seconds, read_clip
@@ -69,6 +70,21 @@ def test_a_header_that_promises_more_is_not_believed(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 8 < clip_seconds(path) < 12
     assert 8 < read_clip(path).shape[2] / 48000 < 12
+
+
+def test_what_lies_before_the_beginning_is_not_counted(tmp_path: Path) -> None:
+    """A song cut out of another begins at a time below zero, up to which nobody hears anything."""
+    whole, cut = write_recording(tmp_path / "whole.opus", "ogg", "libopus"), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts -= 24_000
+                packet.dts -= 24_000
+                packet.stream = stream
+                target.mux(packet)
+    assert clip_seconds(cut) == pytest.approx(5.5, abs=0.02)
+    assert read_clip(cut).shape[-1] / 48_000 == pytest.approx(clip_seconds(cut), abs=0.04)
 
 
 def test_damage_in_the_middle_is_an_error(tmp_path: Path) -> None:

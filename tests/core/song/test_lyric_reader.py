@@ -189,10 +189,10 @@ def test_times_go_out_as_they_came_in() -> None:
     cues = timed_lyrics_in_text(SUBTITLES["SubRip"][0])
     assert cues.lrc == "[00:01.00]Hello there\n[00:03.00]one\n[00:03.00]two"
     assert timed_lyrics_in_text("[59999,900]la(59999,900)").lrc == "[01:00.00]la"
-    for nothing in ("", "la la", "[Verse]\nla", "[ti:x]\n[00:01.00]"):
-        assert timed_lyrics_in_text(nothing) == ("", ())
-    with pytest.raises(ValueError, match="is not XML"):
-        timed_lyrics_in_text("<tt><p></tt>")
+    assert timed_lyrics_in_text(" ") == ("", (), "")
+    for nothing in ("la la", "[Verse]\nla", "[ti:x]\n[00:01.00]"):
+        assert timed_lyrics_in_text(nothing) == ("", (), "the timed lyrics have no times: connect LRC or subtitles")
+    assert timed_lyrics_in_text("<tt><p></tt>").problem.startswith("the timed lyrics cannot be read: is not XML")
 
 
 def test_ultrastar_notes_become_words() -> None:

@@ -59,3 +59,12 @@ def test_what_has_no_timed_words_has_no_lines(text: str) -> None:
 def test_headers_and_credits_are_not_sung() -> None:
     found = sung_lines("[ti:A]\n[ar:B]\n[00:00.00]A - B\n[00:01.00]Lyrics by: C\n[00:02.00]sung", SECONDS)
     assert [line.text for line in found] == ["sung"]
+
+
+def test_subtitles_are_followed_too() -> None:
+    found = sung_lines("1\n00:00:01,000 --> 00:00:02,000\nla\n\n2\n00:00:03,000 --> 00:00:04,000\nlo\n", SECONDS)
+    assert [(line.text, line.start_seconds, line.end_seconds) for line in found] == [
+        ("la", 1.0, 3.0),
+        ("lo", 3.0, 20.0),
+    ]
+    assert sung_lines("<tt><p></tt>", SECONDS) == ()

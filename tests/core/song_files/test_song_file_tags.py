@@ -58,6 +58,20 @@ def write(folder: Path, name: str, record: SongRecord = RECORD, **texts: Any) ->
     return path, write_song(path, SOUND, ENCODINGS[name], record, **texts)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("lrc", "problem"),
+    [("la\nlo", "the timed lyrics have no times"), ("<tt><p></tt>", "the timed lyrics cannot be read: is not XML")],
+)
+def test_timed_lyrics_that_are_none_do_not_keep_a_song_from_being_saved(
+    tmp_path: Path, name: str, lrc: str, problem: str
+) -> None:
+    path, notes = write(tmp_path, name, SongRecord(lrc=lrc))
+    assert [note for note in notes if note.startswith(problem) and note.endswith("; players are given none")]
+    assert read_record(path).lrc == lrc
+    assert not {"syncedlyrics", "sylt::und"} & {key.lower() for key in mutagen.File(path).tags.keys()}
+
+
 @pytest.mark.parametrize("name", ["flac 16 bit", "opus 64k"])
 def test_vorbis_comments_have_the_names_players_know(tmp_path: Path, name: str) -> None:
     path, notes = write(tmp_path, name, title=TITLE, workflow=WORKFLOW, prompt=PROMPT)

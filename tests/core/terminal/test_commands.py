@@ -17,6 +17,7 @@ import pytest
 import torch
 from adapter_files import attention_shapes, random_lora, write_diffusers_file
 from numpy.typing import NDArray
+from recordings_of_kinds import write_recording
 from safetensors.torch import load_file
 from tiny_checkpoints import LAYOUTS, Layout, write_tiny
 
@@ -170,6 +171,18 @@ def test_a_recording_becomes_a_plan(models: Path, song: Path, capsys: pytest.Cap
     (plan,) = blueprints_from_json(capsys.readouterr().out)
     assert plan.duration_seconds == 10.0
     assert plan.audio_codes is not None and len(plan.audio_codes) == 50
+
+
+@pytest.mark.slow
+def test_surround_becomes_a_plan_where_it_is_asked_for(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    surround = write_recording(tmp_path / "surround.flac", "flac", "flac", "5.1")
+    assert run("understand", surround, "--models", models) == 1
+    assert "must be mono or stereo, got 6 channels" in capsys.readouterr().err
+    assert run("understand", surround, "--models", models, "--downmix", "--seed", "5", "--json") == 0
+    (plan,) = blueprints_from_json(capsys.readouterr().out)
+    assert plan.duration_seconds is not None
 
 
 def inspected(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
