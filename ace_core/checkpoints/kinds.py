@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .adapter_parts import is_adapter_part
+from .adapter_parts import is_adapter_part, other_method
 from .files import CheckpointError, StoredTensor, WeightFiles, name_some
 from .keys import ALL_IN_ONE_MODEL
 
@@ -85,6 +85,7 @@ _RULES = (
     _Rule(VAE, _starts("encoder.block.", "decoder.block.", "decoder.snake1.")),
     _Rule(VAE, _starts("encoder.layers.", "decoder.layers.1.layers.")),
     _Rule("a T5 text encoder (ACE-Step 1.0 used one)", _has("layer.0.SelfAttention.")),
+    _Rule(ADAPTER, lambda tensors: any(other_method(name) is not None for name in tensors)),
     _Rule("Qwen3", _has("embed_tokens.weight", ".self_attn.q_norm.weight", ".mlp.gate_proj.weight")),
 )
 

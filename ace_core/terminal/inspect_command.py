@@ -56,7 +56,9 @@ def facts_of(path: Path) -> dict[str, Any]:
     if kind == kinds.ADAPTER:
         adapter = inspect_adapter(path)
         base = " ".join(filter(None, (adapter.base.size, adapter.base.variant))) or "not said"
-        return {"path": str(path), "kind": "adapter", "adapter": describe_adapter(adapter), "base": base}
+        owner = adapter.target if adapter.is_said else "not said"
+        facts = {"path": str(path), "kind": "adapter", "of": owner, "adapter": describe_adapter(adapter), "base": base}
+        return facts if not adapter.unmatched else facts | {"not used": [*adapter.unmatched]}
     raise CheckpointError(f"{path} is {kind}, which this program does not use")
 
 
