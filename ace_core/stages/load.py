@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..checkpoints.inspection import (
@@ -15,6 +16,7 @@ from ..checkpoints.inspection import (
     inspect_planner,
     inspect_text_encoder,
     inspect_vae,
+    parameters,
 )
 from ..checkpoints.loading import weight_key
 from ..checkpoints.registry import FileStamp, WeightKey, stamp
@@ -117,9 +119,16 @@ def inspect_lora(path: Path, model: AceModel) -> tuple[AdapterFiles, tuple[str, 
     Raises:
         CheckpointError: no adapter, or one that does not fit.
     """
-    files = inspect_adapter(path)
+    files = inspect_adapter(path, "model")
     shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.network.state_dict().items()}
     return files, check_fits(files, shapes, repr(model), model.variant)
+
+
+def inspect_planner_lora(path: Path, planner: AcePlanner) -> tuple[AdapterFiles, tuple[str, ...]]:
+    """Inspect an adapter for a planner; see `inspect_lora`."""
+    files = inspect_adapter(path, "planner")
+    wanted = parameters(Qwen3, planner.lm.network.config, torch.float32)
+    return files, check_fits(files, {name: item.shape for name, item in wanted.items()}, repr(planner))
 
 
 def planner_stamps(path: Path) -> tuple[FileStamp, ...]:

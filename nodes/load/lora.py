@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from comfy_api.v0_0_2 import io
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...ace_core.checkpoints.files import name_some
 from ...ace_core.checkpoints.registry import stamp
@@ -18,11 +18,13 @@ from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
 from ...ace_core.lora.extraction import Extraction, extract_lora
 from ...ace_core.lora.formats import (
     PEFT_WEIGHTS,
+    AdapterFiles,
     adapter_files,
     adapter_key,
     describe_adapter,
 )
 from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
+from ...ace_core.runtime import Part
 from ...ace_core.stages.load import inspect_lora
 from .. import compat
 from ..host import adapters, feedback, folders, networks, results
@@ -46,15 +48,16 @@ class AceComposerLoadLora(io.ComfyNode):
             node_id="AceComposerLoadLora",
             display_name="ACE-Step Load LoRA",
             category=f"{CATEGORY}/load",
-            description="Apply a LoRA, LoHa, LoKr or DoRA to the model, in any published file format. Several "
+            description="Apply a LoRA, LoHa, LoKr, OFT or DoRA to the model, in any published file format. Several "
             "can be chained; other branches of the graph keep the model without it.",
-            search_aliases=["adapter", "lokr", "dora", "lycoris", "peft", "style"],
+            search_aliases=["adapter", "lokr", "dora", "oft", "lycoris", "peft", "style"],
             inputs=[
                 AceModelWire.Input("model", tooltip="From Load Models or another Load LoRA."),
                 io.Combo.Input(
                     "lora",
                     options=lora_options(),
-                    tooltip="A safetensors file in models/loras, or a PEFT folder in it.",
+                    tooltip="A safetensors file in models/loras, or a PEFT folder in it. Those of the planner go into "
+                    "Load Planner LoRA.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -106,14 +109,9 @@ class AceComposerLoadLora(io.ComfyNode):
     ) -> io.NodeOutput:
         check_offered("lora", lora, lora_options())
         files, remarks = inspect_lora(folders.model_path(FOLDER, lora), model)
-        applied = AppliedAdapter(
-            PurePosixPath(lora.replace("\\", "/")).name,
-            adapters.adapter_weights(files, model.dit),
-            Strengths(strength, strength_self, strength_cross),
-            adapter_key(files).files,
-        )
+        applied = applied_adapter(lora, files, model.dit, Strengths(strength, strength_self, strength_cross))
         adapted = model._replace(
-            dit=adapters.with_adapter(model.dit, applied.adapter, applied.strengths),
+            dit=adapters.with_adapter(model.dit, applied),
             adapters=(*model.adapters, applied),
         )
         lines = (f"{applied!r}: {describe_adapter(files)}", *_useless_strengths(applied), *remarks)
@@ -197,6 +195,12 @@ class AceComposerSaveLora(io.ComfyNode):
         )
         place = (saved.parent if STYLES[style] == "peft" else saved).relative_to(root).as_posix()
         return shown("\n".join((f"{FOLDER}/{place}", _size(extraction), *_left_out(model, base), *filled.notes)))
+
+
+def applied_adapter(lora: str, files: AdapterFiles, part: Part[nn.Module], strengths: Strengths) -> AppliedAdapter:
+    """The adapter of a choice, read for a network."""
+    name = PurePosixPath(lora.replace("\\", "/")).name
+    return AppliedAdapter(name, adapters.adapter_weights(files, part), strengths, adapter_key(files).files)
 
 
 def lora_name_input() -> Any:

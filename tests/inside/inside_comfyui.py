@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import gc
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -58,6 +59,14 @@ def start_comfyui(comfyui: Path, base_directory: Path, *, cpu: bool = True) -> N
 
 def pack_module(name: str) -> Any:
     return importlib.import_module(f"{PACK}.{name}")
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Of all of a network's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def management() -> Any:
