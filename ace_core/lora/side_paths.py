@@ -2,12 +2,13 @@
 
 A layer keeps its weight W, and what the adapter would do to W is done to what goes in and comes out of it:
 
-    LoRA, LoHa, LoKr     W x + strength * change(x)        LoHa as a LoRA of the product of both ranks
+    LoRA, LoKr           W x + strength * change(x)
     DoRA, over inputs    the same, then each output times magnitude / norm of its row
     DoRA, over outputs   the same, after each input times magnitude / norm of its column
     OFT                  blocks on what comes out, or on what goes in
 
-These give what `weight_change` gives on the weight that the layer stands for.
+These give what `weight_change` gives on the weight that the layer stands for. A LoHa has no way to be computed beside a
+layer that takes less memory than the layer.
 
 Trap: adding the change to the numbers of an int8 weight loses it: where it is below half a step, rounding takes it off.
 """
@@ -93,7 +94,15 @@ class SidePath(nn.Module):
 
 
 def with_side_paths(network: Network, applied: AppliedAdapter) -> Network:
-    """A copy of a network with an adapter beside its layers; it shares all weights with `network`."""
+    """A copy of a network with an adapter beside its layers; it shares all weights with `network`.
+
+    Raises:
+        ValueError: a LoHa.
+    """
+    if any(adapter.kind == "loha" for adapter in applied.adapter.weights.values()):
+        raise ValueError(
+            f"{applied.name} is a LoHa, which int8 weights cannot take: load the planner with full weights"
+        )
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     with torch.inference_mode(False), torch.no_grad():
         adapted = copy.deepcopy(network, shared)
@@ -123,10 +132,6 @@ def _whole_factors(adapter: Adapter) -> tuple[Tensor, ...]:
         return (factors[0][0],)
     if adapter.kind == "lokr":
         first, second = (reduce(torch.matmul, factor) for factor in factors)
-    elif adapter.kind == "loha":
-        ((up, down), (other_up, other_down)) = factors
-        first = (up[:, :, None] * other_up[:, None, :]).flatten(1)
-        second = (down[:, None, :] * other_down[None, :, :]).flatten(0, 1)
     else:
         ((first, second),) = factors
     return adapter.scale * first, second

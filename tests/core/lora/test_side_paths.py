@@ -28,7 +28,6 @@ OVER_OUTPUTS = 1 + noise(1, IN)
 LORA = (noise(OUT, 4), noise(4, IN))
 ADAPTERS: dict[str, Adapter] = {
     "LoRA": adapter("lora", LORA),
-    "LoHa": adapter("loha", (noise(OUT, 3), noise(3, IN)), (noise(OUT, 2), noise(2, IN))),
     "whole LoKr": adapter("lokr", (noise(6, 8),), (noise(8, 12),)),
     "LoKr": adapter("lokr", (noise(6, 8),), (noise(8, 3), noise(3, 12))),
     "LoKr, both factored": adapter("lokr", (noise(6, 2), noise(2, 8)), (noise(8, 3), noise(3, 12))),
@@ -120,6 +119,15 @@ def test_branches_share_the_weights_and_know_nothing_of_one_another() -> None:
     for item in (applied("LoRA"), applied("DoRA", 0.5)):
         weight = weight + weight_change(weight, item.adapter.weights[NAME], item.strengths.overall)
     assert (weight_of(stacked.q_proj) - weight).abs().max() <= 1e-4 * weight.abs().max()
+
+
+def test_a_loha_is_refused() -> None:
+    factors = ((noise(OUT, 3), noise(3, IN)), (noise(OUT, 2), noise(2, IN)))
+    loha = AppliedAdapter("artist", AdapterWeights({NAME: adapter("loha", *factors)}), Strengths())
+    with pytest.raises(
+        ValueError, match="artist is a LoHa, which int8 weights cannot take: load the planner with full"
+    ):
+        adapted_network(Block(int8_layer(noise(OUT, IN))), loha)
 
 
 def test_a_strength_of_zero_changes_no_layer() -> None:
