@@ -49,6 +49,15 @@ class ModelSources(NamedTuple):
             paths.append(self.model.silence)
         return stamp(paths)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what of the files is not used."""
+        parts = (("", self.model.notes), ("text encoder: ", self.text_encoder.notes), ("VAE: ", self.vae.notes))
+        named: dict[str, str] = {}  # an all-in-one file says the same three times
+        for name, notes in parts:
+            named = {note: name for note in notes} | named
+        return tuple(f"{name}{note}" for note, name in named.items())
+
 
 def inspect_models(model: ModelFiles, text_encoder: Path, vae: Path) -> ModelSources:
     """Inspect what goes with a model; only headers are read.

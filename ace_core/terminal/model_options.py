@@ -10,7 +10,7 @@ from typing import NamedTuple, get_args
 import torch
 
 from ..checkpoints import kinds
-from ..checkpoints.inspection import inspect_model
+from ..checkpoints.inspection import inspect_model, inspect_planner
 from ..checkpoints.variants import VARIANTS
 from ..loaded import AceModel, AcePlanner, AceTextEncoder, AceVae
 from ..lora.adapters import AppliedAdapter, Strengths
@@ -83,6 +83,8 @@ def song_models(networks: Networks, found: FoundModels, options: argparse.Namesp
         found.beside(files, kinds.TEXT_ENCODER, options.text_encoder),
         found.beside(files, kinds.VAE, options.vae),
     )
+    for note in sources.notes:
+        console.note(note)
     model, text_encoder, vae = load_models(networks, sources, variant=options.variant, precision=options.precision)
     for choice in options.lora:
         model = _with_lora(model, choice, found, console)
@@ -98,6 +100,8 @@ def song_planner(networks: Networks, found: FoundModels, options: argparse.Names
     """
     console.stage("load")
     path = found.choose(kinds.PLANNER, options.planner)
+    for note in inspect_planner(path).notes:
+        console.note(note)
     planner = load_planner(networks, path, precision=options.precision, int8=options.int8)
     for choice in options.planner_lora:
         planner = _with_planner_lora(planner, choice, found, console)

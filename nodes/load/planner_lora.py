@@ -67,4 +67,4 @@ class AceComposerLoadPlannerLora(io.ComfyNode):
         adapted = planner._replace(lm=adapters.with_adapter(planner.lm, applied), adapters=(*planner.adapters, applied))
         off = ("strength 0: the planner stays as it is",) if strength == 0 else ()
         lines = (f"{applied!r}: {describe_adapter(files)}", *off, *remarks)
-        return shown(cls, "\n".join(lines), adapted)
+        return shown("\n".join(lines), adapted)

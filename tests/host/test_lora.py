@@ -182,7 +182,7 @@ def test_what_cannot_be_used_is_refused_in_words(report: Report) -> None:
     assert "made for a model that is 80 wide, this one is 64 wide" in refusals["other size"]
     assert "'gone.safetensors' not in ['dora'" in refusals["not there"]
     assert "not in [" in refusals["outside"]
-    assert "nothing in" in refusals["a model"] and "belongs to the decoder" in refusals["a model"]
+    assert "the ACE-Step 1.5 model itself" in refusals["a model"] and "no adapter" in refusals["a model"]
     assert "has no adapters: put Load LoRA before this node" in refusals["no adapters"]
     assert "both models have the same weights" in refusals["same model"]
     assert "leads out of" in refusals["name outside"]

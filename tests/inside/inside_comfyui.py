@@ -141,10 +141,10 @@ def model_patchers(model: str, load_device: torch.device) -> dict[str, Any]:
         "condition_encoder": (files.condition_encoder, "diffusion"),
         "audio_tokenizer": (files.audio_tokenizer, "diffusion"),
         "text_encoder": (
-            inspection.inspect_text_encoder(choice.text_encoder_path(choice.TEXT_ENCODER_FILE, files)),
+            inspection.inspect_text_encoder(choice.text_encoder(choice.TEXT_ENCODER_FILE, files).path),
             "text",
         ),
-        "vae": (inspection.inspect_vae(choice.vae_path(choice.VAE_FILE, files)), "vae"),
+        "vae": (inspection.inspect_vae(choice.vae(choice.VAE_FILE, files).path), "vae"),
     }
     with accelerator() if load_device == META else replaced(management()):
         load = networks().load
