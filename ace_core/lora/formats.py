@@ -39,6 +39,7 @@ from .targets import (
 )
 
 PEFT_WEIGHTS = "adapter_model.safetensors"
+PEFT_PICKLE = "adapter_model.bin"  # what older peft saved; never opened
 PEFT_CONFIG = "adapter_config.json"
 PUBLISHED_WIDTHS: Mapping[Target, Mapping[int, str]] = {
     "model": {2048: "2B", 2560: "XL"},
@@ -90,6 +91,8 @@ def adapter_files(path: Path) -> tuple[Path, ...]:
         path: a weight file, or a peft folder.
     """
     weights = path / PEFT_WEIGHTS if path.is_dir() else path
+    if path.is_dir() and not weights.is_file() and (path / PEFT_PICKLE).is_file():
+        weights = path / PEFT_PICKLE
     config = weights.with_name(PEFT_CONFIG)
     return (weights, config) if weights.name == PEFT_WEIGHTS and config.is_file() else (weights,)
 

@@ -10,13 +10,14 @@ import torch
 from comfy_api.v0_0_2 import io
 from torch import Tensor, nn
 
-from ...ace_core.checkpoints.files import name_some
+from ...ace_core.checkpoints.files import PICKLE_SUFFIXES, name_some
 from ...ace_core.checkpoints.registry import stamp
 from ...ace_core.checks import check_choice
 from ...ace_core.loaded import AceModel
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
 from ...ace_core.lora.extraction import Extraction, extract_lora
 from ...ace_core.lora.formats import (
+    PEFT_PICKLE,
     PEFT_WEIGHTS,
     AdapterFiles,
     adapter_files,
@@ -198,8 +199,8 @@ class AceComposerSaveLora(io.ComfyNode):
 
 
 def applied_adapter(lora: str, files: AdapterFiles, part: Part[nn.Module], strengths: Strengths) -> AppliedAdapter:
-    """The adapter of a choice, read for a network."""
-    name = PurePosixPath(lora.replace("\\", "/")).name
+    """The adapter of a choice, read for a network; trainers call all their folders alike, so its name is the choice."""
+    name = lora.replace("\\", "/")
     return AppliedAdapter(name, adapters.adapter_weights(files, part), strengths, adapter_key(files).files)
 
 
@@ -213,13 +214,20 @@ def lora_name_input() -> Any:
 
 
 def lora_options() -> list[str]:
-    """The adapters in the host's folder: safetensors files, and for a file of peft the folder it lies in."""
+    """The adapters in the host's folder: safetensors files, and for a file of peft the folder it lies in.
+
+    Pickles are offered too, as ComfyUI does: who chooses one reads why it is not opened. Those beside an adapter are
+    states of its trainer.
+    """
+    names = {PurePosixPath(name.replace("\\", "/")): name for name in folders.model_files(FOLDER)}
+    with_adapters = {path.parent for path in names if path.suffix in SUFFIXES and path.parent.name}
     options = []
-    for name in folders.model_files(FOLDER):
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.name == PEFT_WEIGHTS and path.parent.name:
+    for path, name in names.items():
+        if path.suffix in PICKLE_SUFFIXES and path.parent in with_adapters:
+            continue
+        if path.name in (PEFT_WEIGHTS, PEFT_PICKLE) and path.parent.name:
             options.append(path.parent.as_posix())
-        elif path.suffix in SUFFIXES:
+        elif path.suffix in (*SUFFIXES, *PICKLE_SUFFIXES):
             options.append(name)
     return options
 

@@ -55,8 +55,8 @@ class AceComposerLoadModels(io.ComfyNode):
                     options=list(VARIANT_CHOICES),
                     default=choices.AUTO,
                     tooltip="What the model was trained as; sets the default steps, shift and guidance of Sample. "
-                    "auto reads it from the config or the file name; choose it for a renamed file. sft-turbo: a "
-                    "merge of sft and turbo.",
+                    "auto reads it from the config, the graph that ComfyUI saved with a merge, or the file name; "
+                    "choose it for a renamed file. sft-turbo: a merge of sft and turbo.",
                 ),
                 compat.advanced(
                     io.Combo.Input(

@@ -153,7 +153,7 @@ def unloading() -> dict[str, Any]:
 def dynamic_loading() -> dict[str, Any]:
     """Newer hosts copy the adapters' tensors into one buffer on the accelerator before they add them to a weight."""
     patching = importlib.import_module("comfy.model_patcher")
-    dit = lora(lora(load_models()[0], "one.safetensors"), "dora", 0.5).dit.patcher
+    dit = lora(lora(lora(load_models()[0], "one.safetensors"), "dora", 0.5), "oft.safetensors", 0.5).dit.patcher
     weights = dit.model.state_dict()
     differences = []
     for name in dit.patches:

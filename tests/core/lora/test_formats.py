@@ -263,6 +263,13 @@ def test_damaged_metadata_is_refused(tmp_path: Path, metadata: dict[str, str]) -
         inspect_adapter(written(tmp_path / "a.safetensors", one_lora(), metadata))
 
 
+def test_a_pickle_of_older_peft_is_not_opened(tmp_path: Path) -> None:
+    torch.save(one_lora(), tmp_path / "adapter_model.bin")
+    (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"adapter_model\.bin is a PyTorch pickle, which can run code"):
+        inspect_adapter(tmp_path)
+
+
 def test_a_changed_config_is_another_adapter(tmp_path: Path, lora: RandomLora) -> None:
     path = write_peft_folder(tmp_path / "a", lora)
     before = adapter_key(inspect_adapter(path))
