@@ -74,9 +74,9 @@ def read_scaling(path: Path, config: Mapping[str, Any]) -> AdapterScaling:
     try:
         return AdapterScaling(
             alpha=None if alpha is None else _number(alpha),
-            rank=None if rank is None else int(rank),
+            rank=None if rank is None else int(_number(rank)),
             alpha_pattern={name: _number(value) for name, value in (config.get("alpha_pattern") or {}).items()},
-            rank_pattern={name: int(value) for name, value in (config.get("rank_pattern") or {}).items()},
+            rank_pattern={name: int(_number(value)) for name, value in (config.get("rank_pattern") or {}).items()},
             rank_stabilised=bool(config.get("use_rslora")),
             rotation=_rotation(config) if kind == "OFT" else None,
         )
@@ -103,7 +103,7 @@ def adapter_scale(stored_rank: int | None, spelled: str, alpha: float | None, se
 def _rotation(config: Mapping[str, Any]) -> PeftRotation:
     """How peft turns; what an older config lacks has peft's default."""
     version = _VERSION.match(str(config.get("peft_version") or "0.0"))
-    terms = int(config.get("num_cayley_neumann_terms", 5))
+    terms = int(_number(config.get("num_cayley_neumann_terms", 5)))
     if not 1 <= terms <= 64:
         raise ValueError(f"num_cayley_neumann_terms is {terms}")
     return PeftRotation(
@@ -115,9 +115,12 @@ def _rotation(config: Mapping[str, Any]) -> PeftRotation:
 
 
 def _number(value: Any) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{number} is no number to scale with")
+        raise ValueError(f"{shown(value)} is no number to scale with")
     return number
 
 
