@@ -24,6 +24,7 @@ from .keys import (
     ALL_IN_ONE_TEXT,
     ALL_IN_ONE_TEXT_ENCODERS,
     ALL_IN_ONE_VAE,
+    strip_prefix,
 )
 
 CHAT_MODEL_ROWS = 151_936
@@ -132,7 +133,12 @@ def held_kinds(tensors: Mapping[str, StoredTensor]) -> tuple[str, ...]:
     kind = identify(tensors)
     if kind not in SEVERAL_NETWORKS:
         return (kind,) if kind in WANTED else ()
-    return tuple(held for held, prefixes in PREFIXES.items() if part_prefix(tensors, prefixes) is not None)
+    parts = {held: part_prefix(tensors, prefixes) for held, prefixes in PREFIXES.items()}
+    return tuple(
+        held
+        for held, prefix in parts.items()
+        if prefix is not None and (held == MODEL or identify(strip_prefix(tensors, prefix)) == held)
+    )
 
 
 def part_prefix(tensors: Mapping[str, StoredTensor], prefixes: Iterable[str]) -> str | None:
