@@ -81,7 +81,9 @@ def read_scaling(path: Path, config: Mapping[str, Any]) -> AdapterScaling:
             rotation=_rotation(config) if kind == "OFT" else None,
         )
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise CheckpointError(f"the adapter config of {path} is damaged ({reason(error)}); download it again.") from error
+        raise CheckpointError(
+            f"the adapter config of {path} is damaged ({reason(error)}); download it again."
+        ) from error
 
 
 def adapter_scale(stored_rank: int | None, spelled: str, alpha: float | None, settings: AdapterScaling) -> float:
