@@ -83,12 +83,22 @@ class AceVae(NamedTuple):
 
 
 class AcePlanner(NamedTuple):
-    """5 Hz language model with the grammar of its tokenizer."""
+    """5 Hz language model with the grammar of its tokenizer.
+
+    Attributes:
+        adapters: what `lm` adds to its weights, first put on first.
+    """
 
     name: str
     lm: Part[Qwen3]
     grammar: Grammar
     files: tuple[FileStamp, ...] = ()
+    adapters: tuple[AppliedAdapter, ...] = ()
 
     def __repr__(self) -> str:
-        return f"ACE-Step 1.5 planner ({self.name})"
+        return " + ".join((f"ACE-Step 1.5 planner ({self.name})", *map(repr, self.adapters)))
+
+    @property
+    def signature(self) -> str:
+        """Which planner it is, with its adapters: what a song's record says of its plan."""
+        return " + ".join((self.name, *map(repr, self.adapters)))

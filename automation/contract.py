@@ -20,6 +20,7 @@ LISTS_OF_FILES = {
     ("AceComposerLoadPlanner", "planner"),
     ("AceComposerLoadBlueprint", "file"),
     ("AceComposerLoadLora", "lora"),
+    ("AceComposerLoadPlannerLora", "lora"),
     ("AceComposerDataset", "folder"),
     ("AceComposerDataset", "labels"),
     ("AceComposerLoadSong", "audio"),

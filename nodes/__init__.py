@@ -18,6 +18,7 @@ from .host import folders
 from .load.lora import AceComposerLoadLora, AceComposerSaveLora
 from .load.models import AceComposerLoadModels
 from .load.planner import AceComposerLoadPlanner
+from .load.planner_lora import AceComposerLoadPlannerLora
 from .plan.blueprint import AceComposerBlueprint
 from .plan.files import AceComposerEditBlueprint, AceComposerLoadBlueprint, AceComposerSaveBlueprint
 from .plan.plan import AceComposerPlan
@@ -74,6 +75,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     AceComposerTrainLora,
     AceComposerPreviewSong,
     AceComposerPickTake,
+    AceComposerLoadPlannerLora,
 )
 
 for _node in NODES:

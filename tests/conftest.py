@@ -55,6 +55,18 @@ def models_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def planner_loras(models_directory: Path) -> Path:
+    """`models/loras` with adapters of the small planner: the folder artist (Side-Step) and artist_lokr (HOT-Step)."""
+    from planner_adapters import write_planner_lokr, write_planner_lora
+    from tiny_planner import planner_weights
+
+    folder, weights = models_directory / "loras", planner_weights(0)
+    write_planner_lora(folder / "artist", weights, seed=1)
+    write_planner_lokr(folder / "artist_lokr.safetensors", weights, seed=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def start_host(comfyui_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., HostProcess]]:
     """Starts further servers, with HostProcess's keywords: ``start_host(models=..., extra_arguments=["--novram"])``."""
     started: list[HostProcess] = []

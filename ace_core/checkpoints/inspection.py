@@ -1,8 +1,6 @@
 """What a path holds: layout, variant, and for each network a `WeightSource` that accounts for every tensor.
 
 Only headers and `config.json` are read; nothing here touches tensor data, so a 10 GB file takes milliseconds.
-A path may be a weight file, one shard or index of a set, the folder of one network, a diffusers pipeline folder, or the
-official bundle that holds all of them in subfolders.
 
 Traps:
 - XL is recognised by its condition encoder being narrower than the decoder. Only XL prepends the timbre CLS token.
@@ -12,8 +10,8 @@ Traps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -21,33 +19,30 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import torch
 from torch import nn
 
-from ..json_files import checked_json
 from ..models.audio_tokenizer import AudioTokenizer
 from ..models.condition_encoder import ConditionEncoder
 from ..models.dit import DiT
 from ..models.oobleck import Oobleck
 from ..models.qwen3 import Qwen3
 from . import configs, keys, kinds
-from .files import (
-    CheckpointError,
-    StoredTensor,
-    WeightFiles,
-    damage_named,
-    has_weights,
-    name_some,
-    read_json,
-    read_weights,
-)
+from .files import CheckpointError, StoredTensor, WeightFiles, damage_named, name_some, read_weights
 from .keys import Entry
+from .layouts import (
+    TEXT_ENCODER_FOLDERS,
+    VAE_FOLDERS,
+    component_root,
+    is_pipeline,
+    model_root,
+    published_name,
+    settings_beside,
+)
+from .leftovers import own_weights
 from .variants import Variant, read_variant
 
 Layout = Literal["official", "comfyui", "all_in_one", "diffusers"]
 Size = Literal["2b", "xl"]
 Network = TypeVar("Network", bound=nn.Module)
 
-MODEL_FOLDER = "acestep-v15-*"
-TEXT_ENCODER_FOLDERS = ("text_encoder", "Qwen3-Embedding-0.6B")
-VAE_FOLDERS = ("vae",)
 SILENCE_FILE = "silence_latent.pt"
 
 DTYPES = {
@@ -101,6 +96,8 @@ class WeightSource(Generic[Network]):
         entries: parameter name -> where it is stored.
         files: every file the result depends on, configs and indices included.
         dtype: the dtype most of the weights are stored in.
+        notes: sentences about what of the files is not used.
+        equal: pairs of stored tensors that must be the same: an output matrix that the embedding stands for.
     """
 
     role: str
@@ -111,6 +108,8 @@ class WeightSource(Generic[Network]):
     entries: Mapping[str, Entry]
     files: tuple[Path, ...]
     dtype: torch.dtype
+    notes: tuple[str, ...] = ()
+    equal: tuple[tuple[StoredTensor, StoredTensor], ...] = ()
 
     @property
     def name(self) -> str:
@@ -125,6 +124,7 @@ class ModelFiles:
     Attributes:
         variant: None where neither a config nor a name tells; the user has to choose then.
         variant_note: a sentence for the user where the variant is a guess (merges).
+        notes: sentences about what of the files is not used.
         audio_tokenizer: None in diffusers folders converted without it (no audio codes, no cover).
         silence: the official `silence_latent.pt`, the stored buffer, or None (compute it with the VAE).
         settings: the merged `config.json` of the model, empty for files without one.
@@ -140,6 +140,18 @@ class ModelFiles:
     audio_tokenizer: WeightSource[AudioTokenizer] | None
     silence: Path | StoredTensor | None
     settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class _NetworkFiles(NamedTuple):
+    """The tensors of one network, its settings, their layout, every file involved, and what is not used of them."""
+
+    path: Path
+    tensors: Mapping[str, StoredTensor]
+    settings: dict[str, Any]
+    layout: Layout
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
 
 
 def inspect_model(path: Path | str) -> ModelFiles:
@@ -155,61 +167,51 @@ def inspect_model(path: Path | str) -> ModelFiles:
 
 
 def _inspect_model(path: Path) -> ModelFiles:
-    root = _model_root(path)
+    root = model_root(path)
     if is_pipeline(root):
         return _inspect_pipeline(root)
-    weights = read_weights(root)
-    kind = kinds.identify(weights.tensors)
-    settings, config_files = _settings(weights, root)
-    layout: Layout = "official" if config_files else "comfyui"
-    if kind == kinds.ALL_IN_ONE:
-        layout, weights = "all_in_one", _part(weights, keys.ALL_IN_ONE_MODEL)
-    elif kind != kinds.MODEL:
-        raise kinds.refuse(path, kind, kinds.MODEL)
-    kinds.refuse_quantised(weights, settings)
-    return _model(root, layout, weights.tensors, settings, (*weights.files, *config_files))
+    return _model(_network_files(root, path, kinds.MODEL)._replace(path=root))
 
 
 def inspect_text_encoder(path: Path | str) -> WeightSource[Qwen3]:
     """Inspect a Qwen3-Embedding-0.6B in any layout; see `inspect_model` for errors."""
-    with damage_named(Path(path)):
-        weights, settings, layout, files = _network_files(
-            Path(path), TEXT_ENCODER_FOLDERS, keys.ALL_IN_ONE_TEXT_ENCODERS, kinds.TEXT_ENCODER
-        )
-        entries = keys.qwen3_entries(weights.tensors, embedding_model=True)
-        config = configs.qwen3_config(entries, settings, weights.path)
-        return _source("text_encoder", Qwen3, config, layout, weights.path, entries, files)
+    return _inspect_qwen3(Path(path), TEXT_ENCODER_FOLDERS, kinds.TEXT_ENCODER)
 
 
 def inspect_planner(path: Path | str) -> WeightSource[Qwen3]:
     """Inspect an ACE-Step 5 Hz language model (a file or a folder); see `inspect_model` for errors."""
-    with damage_named(Path(path)):
-        weights, settings, layout, files = _network_files(Path(path), (), keys.ALL_IN_ONE_PLANNERS, kinds.PLANNER)
-        entries = keys.qwen3_entries(weights.tensors, embedding_model=False)
-        config = configs.qwen3_config(entries, settings, weights.path)
-        return _source("planner", Qwen3, config, layout, weights.path, entries, files)
+    return _inspect_qwen3(Path(path), (), kinds.PLANNER)
+
+
+def _inspect_qwen3(path: Path, folders: Iterable[str], kind: str) -> WeightSource[Qwen3]:
+    with damage_named(path):
+        files = _network_files(component_root(path, folders), path, kind)
+        entries = keys.qwen3_entries(files.tensors)
+        config = configs.qwen3_config(entries, files.settings, files.path)
+        source = _source(kind.replace(" ", "_"), Qwen3, config, files, entries)
+        head = None if kind == kinds.TEXT_ENCODER else keys.output_head(files.tensors)
+        if head is None:
+            return source
+        embedding = entries["embed_tokens.weight"].tensor
+        if (head.shape, head.dtype) != (embedding.shape, embedding.dtype):
+            raise other_output_head(path)
+        return replace(source, equal=((head, embedding),))
+
+
+def other_output_head(path: Path) -> CheckpointError:
+    """The error for a planner whose output matrix is not its token embedding."""
+    return CheckpointError(
+        f"{path} has an output matrix of its own (lm_head.weight), which no ACE-Step planner has: there the token "
+        "embedding is used. Save it with tied embeddings, as transformers does by itself."
+    )
 
 
 def inspect_vae(path: Path | str) -> WeightSource[Oobleck]:
     """Inspect an ACE-Step 1.5 VAE in any layout; see `inspect_model` for errors."""
     with damage_named(Path(path)):
-        weights, settings, layout, files = _network_files(Path(path), VAE_FOLDERS, (keys.ALL_IN_ONE_VAE,), kinds.VAE)
-        entries = keys.vae_entries(weights.tensors)
-        config = configs.oobleck_config(entries, weights.path)
-        return _source("vae", Oobleck, config, layout, weights.path, entries, files)
-
-
-def component_beside(model: ModelFiles, folders: Sequence[str]) -> Path | None:
-    """Where a model brings its text encoder or its VAE: in the same checkpoint or pipeline, or beside it in a bundle.
-
-    Args:
-        folders: the names that the component has in official bundles, such as `VAE_FOLDERS`.
-    """
-    if model.layout in ("all_in_one", "diffusers"):
-        return model.path
-    if model.layout != "official":
-        return None
-    return next((path for path in (model.path.parent / folder for folder in folders) if path.is_dir()), None)
+        files = _network_files(component_root(Path(path), VAE_FOLDERS), Path(path), kinds.VAE)
+        entries = keys.vae_entries(files.tensors)
+        return _source("vae", Oobleck, configs.oobleck_config(entries, files.path), files, entries)
 
 
 def check_compatible(model: ModelFiles, text_encoder: WeightSource[Qwen3]) -> None:
@@ -238,24 +240,19 @@ def _inspect_pipeline(root: Path) -> ModelFiles:
         if not folder.is_dir() and component.startswith("audio_"):
             continue
         weights = read_weights(folder)
-        component_settings, config_files = _settings(weights, folder)
+        component_settings, config_files = settings_beside(weights, folder)
         kinds.refuse_quantised(weights, component_settings)
         tensors |= {keys.official_from_diffusers(component, name): tensor for name, tensor in weights.tensors.items()}
         settings |= component_settings
         files += (*weights.files, *config_files)
     if kinds.identify(tensors) != kinds.MODEL:
         raise kinds.refuse(root, "a diffusers pipeline of another model", kinds.MODEL)
-    return _model(root, "diffusers", tensors, settings, tuple(files))
+    return _model(_NetworkFiles(root, tensors, settings, "diffusers", tuple(files), ()))
 
 
-def _model(
-    path: Path,
-    layout: Layout,
-    tensors: Mapping[str, StoredTensor],
-    settings: Mapping[str, Any],
-    files: tuple[Path, ...],
-) -> ModelFiles:
-    split = keys.split_model(tensors)
+def _model(read: _NetworkFiles) -> ModelFiles:
+    path, settings = read.path, read.settings
+    split = keys.split_model(read.tensors)
     if split.unknown:
         raise CheckpointError(f"{path} holds tensors no ACE-Step 1.5 model has: {name_some(sorted(split.unknown))}.")
     dit = configs.dit_config(split.dit, settings, path)
@@ -267,22 +264,21 @@ def _model(
     tokenizer = None
     if split.audio_tokenizer:
         config = configs.audio_tokenizer_config(split.audio_tokenizer, settings, path)
-        tokenizer = _source("audio_tokenizer", AudioTokenizer, config, layout, path, split.audio_tokenizer, files)
+        tokenizer = _source("audio_tokenizer", AudioTokenizer, config, read, split.audio_tokenizer)
     silence = (path if path.is_dir() else path.parent) / SILENCE_FILE
-    reading = read_variant(_published_name(path), settings)
+    reading = read_variant(published_name(path), settings)
     return ModelFiles(
         path=path,
-        layout=layout,
+        layout=read.layout,
         size=size,
         variant=reading.variant,
         variant_note=reading.note,
-        dit=_source("dit", DiT, dit, layout, path, split.dit, files),
-        condition_encoder=_source(
-            "condition_encoder", ConditionEncoder, conditioner, layout, path, split.condition_encoder, files
-        ),
+        dit=_source("dit", DiT, dit, read, split.dit),
+        condition_encoder=_source("condition_encoder", ConditionEncoder, conditioner, read, split.condition_encoder),
         audio_tokenizer=tokenizer,
         silence=silence if silence.is_file() else split.silence,
         settings=settings,
+        notes=read.notes,
     )
 
 
@@ -291,31 +287,31 @@ def _condition_width(entries: Mapping[str, Entry], default: int) -> int:
     return default if norm is None else norm.shape[0]
 
 
-def _network_files(
-    path: Path, folders: Iterable[str], all_in_one_prefixes: Sequence[str], wanted: str
-) -> tuple[WeightFiles, dict[str, Any], Layout, tuple[Path, ...]]:
-    """The tensors of one network that is `wanted`, its settings, their layout, and every file involved."""
-    weights = read_weights(_component_root(path, folders))
+def _network_files(root: Path, chosen: Path, wanted: str) -> _NetworkFiles:
+    """What is read for one network that is `wanted`.
+
+    Args:
+        root: where it lies. chosen: what the user chose, which may be the folder of several.
+    """
+    weights, notes = own_weights(read_weights(root))
     kind = kinds.identify(weights.tensors)
-    settings, config_files = _settings(weights, path)
+    settings, config_files = settings_beside(weights, chosen)
     layout: Layout = "official" if config_files else "comfyui"
-    if kind == kinds.ALL_IN_ONE:
-        layout, weights = "all_in_one", _part(weights, *all_in_one_prefixes)
-        kind = kinds.identify(weights.tensors)
+    if kind in kinds.SEVERAL_NETWORKS:
+        layout, weights = "all_in_one", _part(weights, wanted)
+        kind = kinds.MODEL if wanted == kinds.MODEL else kinds.identify(weights.tensors)
     if kind != wanted:
-        raise kinds.refuse(path, kind, wanted)
+        raise kinds.refuse(chosen, kind, wanted)
     kinds.refuse_quantised(weights, settings)
-    return weights, settings, layout, (*weights.files, *config_files)
+    return _NetworkFiles(weights.path, weights.tensors, settings, layout, (*weights.files, *config_files), notes)
 
 
 def _source(
     role: str,
     network: Callable[..., Network],
     config: Any,
-    layout: Layout,
-    path: Path,
+    read: _NetworkFiles,
     entries: Mapping[str, Entry],
-    files: tuple[Path, ...],
 ) -> WeightSource[Network]:
     """The source, once every parameter has its tensor, every tensor its parameter, and the shapes agree."""
     expected = {name: wanted.shape for name, wanted in parameters(network, config, torch.float32).items()}
@@ -332,8 +328,9 @@ def _source(
         if names
     ]
     if problems:
-        raise CheckpointError(f"{path} does not fit the {role.replace('_', ' ')}: {'; '.join(problems)}.")
-    return WeightSource(role, network, config, layout, path, entries, files, _main_dtype(entries.values()))
+        raise CheckpointError(f"{read.path} does not fit the {role.replace('_', ' ')}: {'; '.join(problems)}.")
+    dtype = _main_dtype(entries.values())
+    return WeightSource(role, network, config, read.layout, read.path, entries, read.files, dtype, read.notes)
 
 
 def _fits(entry: Entry, shape: tuple[int, ...]) -> bool:
@@ -348,74 +345,16 @@ def _main_dtype(entries: Iterable[Entry]) -> torch.dtype:
     return DTYPES[max(sizes, key=sizes.__getitem__)]
 
 
-def _part(weights: WeightFiles, *prefixes: str) -> WeightFiles:
-    """The network under the one of `prefixes` that an all-in-one checkpoint has; its metadata may be about others."""
-    owners = (keys.ALL_IN_ONE_MODEL, keys.ALL_IN_ONE_VAE, keys.ALL_IN_ONE_TEXT)
+def _part(weights: WeightFiles, wanted: str) -> WeightFiles:
+    """The network that is `wanted` in a file of several; its metadata may be about others."""
+    owners = (keys.ALL_IN_ONE_MODEL, keys.ALL_IN_ONE_VAE, keys.ALL_IN_ONE_TEXT, keys.SAVED_TEXT)
     unknown = sorted(name for name in weights.tensors if not name.startswith(owners))
     if unknown:
         raise CheckpointError(f"{weights.path} holds tensors no all-in-one checkpoint has: {name_some(unknown)}.")
-    for prefix in prefixes:
-        if tensors := keys.strip_prefix(weights.tensors, prefix):
-            return weights._replace(tensors=tensors, metadata={})
-    wanted = " or ".join(f"{prefix}*" for prefix in prefixes)
-    raise CheckpointError(f"{weights.path} is an all-in-one checkpoint without {wanted}; choose a separate file.")
-
-
-def _settings(weights: WeightFiles, chosen: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
-    """`config.json` beside weights of a published folder; a flat model directory's belongs to something else.
-
-    Without it, the header of a safetensors file may name the heads that follow the lyrics, as JSON under the name that
-    `config.json` has for them: a single file of a size that was never published has no other place to do so.
-    """
-    folder = weights.path if weights.path.is_dir() else weights.path.parent
-    published = weights.path.is_dir() or weights.path.name.startswith(("model.", "diffusion_pytorch_model."))
-    config = folder / "config.json"
-    if (published or chosen.is_dir()) and config.is_file():
-        return read_json(config), (config,)
-    title = weights.metadata.get("modelspec.title")  # ComfyUI's Save Model writes the name it was saved under
-    settings = {} if title is None else {"model_version": title}
-    heads = weights.metadata.get(configs.LYRIC_HEADS)
-    if heads is None:
-        return settings, ()
-    try:
-        return settings | {configs.LYRIC_HEADS: checked_json(heads)}, ()
-    except ValueError as error:
-        raise CheckpointError(f"the header of {weights.path} sets {configs.LYRIC_HEADS} to no JSON: {error}") from error
-
-
-def _published_name(path: Path) -> str:
-    """The name a variant may be read from: a published folder's own, whatever its files are called."""
-    return path.parent.name if path.name.startswith(("model.", "model-")) else path.name
-
-
-def is_pipeline(path: Path) -> bool:
-    """Whether a folder has the diffusers layout."""
-    return all((path / component).is_dir() for component in ("transformer", "condition_encoder"))
-
-
-def _model_root(path: Path) -> Path:
-    """The file or folder the model is read from: a component leads to its pipeline, a bundle to its one model."""
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist.")
-    folder = path if path.is_dir() else path.parent
-    if folder.name in keys.DIFFUSERS_PREFIXES and is_pipeline(folder.parent):
-        return folder.parent
-    if not path.is_dir() or is_pipeline(path) or has_weights(path):
-        return path
-    models = sorted(child for child in path.glob(MODEL_FOLDER) if child.is_dir())
-    if len(models) > 1:
+    prefix = kinds.part_prefix(weights.tensors, kinds.PREFIXES[wanted])
+    if prefix is None:
+        held = " and ".join(map(kinds.spoken, kinds.held_kinds(weights.tensors))) or "nothing that is known"
         raise CheckpointError(
-            f"{path} holds {name_some([model.name for model in models])}. Choose one of these folders."
+            f"{weights.path} holds no {kinds.spoken(wanted)}, only {held}. Choose {kinds.WANTED[wanted]}."
         )
-    return models[0] if models else path
-
-
-def _component_root(path: Path, folders: Iterable[str]) -> Path:
-    """`path`, or for a pipeline or bundle its first existing one of `folders`."""
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist.")
-    if path.is_dir() and not has_weights(path):
-        for folder in folders:
-            if (path / folder).is_dir():
-                return path / folder
-    return path
+    return weights._replace(tensors=keys.strip_prefix(weights.tensors, prefix), metadata={})

@@ -22,6 +22,7 @@ from .files import StoredTensor
 ALL_IN_ONE_MODEL = "model.diffusion_model."
 ALL_IN_ONE_VAE = "vae."
 ALL_IN_ONE_TEXT = "text_encoders."
+SAVED_TEXT = "qwen3_"  # the same without that prefix, from ComfyUI's Save CLIP
 ALL_IN_ONE_TEXT_ENCODERS = ("text_encoders.qwen3_06b.transformer.",)
 ALL_IN_ONE_PLANNERS = ("text_encoders.qwen3_2b.transformer.", "text_encoders.qwen3_4b.transformer.")
 
@@ -114,14 +115,19 @@ def split_model(tensors: Mapping[str, StoredTensor]) -> SplitNames:
     return split
 
 
-def qwen3_entries(tensors: Mapping[str, StoredTensor], *, embedding_model: bool) -> dict[str, Entry]:
-    """Qwen3 parameters, with or without the `model.` prefix; an embedding model does not use its output head."""
+def qwen3_entries(tensors: Mapping[str, StoredTensor]) -> dict[str, Entry]:
+    """Qwen3 parameters, with or without the `model.` prefix, and without an output head."""
     entries = {}
     for name, tensor in tensors.items():
         short = name.removeprefix("model.")
-        if not _COMPUTED.fullmatch(short) and not (embedding_model and short in _OUTPUT_HEAD):
+        if not _COMPUTED.fullmatch(short) and short not in _OUTPUT_HEAD:
             entries[short] = Entry(tensor.shape, tensor)
     return entries
+
+
+def output_head(tensors: Mapping[str, StoredTensor]) -> StoredTensor | None:
+    """The output matrix of a Qwen3 where a file has one beside the embedding."""
+    return tensors.get(_OUTPUT_HEAD[0], tensors.get(f"model.{_OUTPUT_HEAD[0]}"))
 
 
 def vae_entries(tensors: Mapping[str, StoredTensor]) -> dict[str, Entry]:

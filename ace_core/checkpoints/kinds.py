@@ -12,13 +12,20 @@ Traps:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .adapter_parts import is_adapter_part
+from .adapter_parts import is_adapter_part, other_method
 from .files import CheckpointError, StoredTensor, WeightFiles, name_some
-from .keys import ALL_IN_ONE_MODEL
+from .keys import (
+    ALL_IN_ONE_MODEL,
+    ALL_IN_ONE_PLANNERS,
+    ALL_IN_ONE_TEXT,
+    ALL_IN_ONE_TEXT_ENCODERS,
+    ALL_IN_ONE_VAE,
+    strip_prefix,
+)
 
 CHAT_MODEL_ROWS = 151_936
 PLANNER_ROWS = 217_204
@@ -28,6 +35,8 @@ TEXT_ENCODER = "text encoder"
 PLANNER = "planner"
 VAE = "vae"
 ALL_IN_ONE = "all in one"
+SAVED_TEXT_ENCODERS = "text encoders as ComfyUI saves them"  # its Save CLIP puts the planner in too
+SEVERAL_NETWORKS = (ALL_IN_ONE, SAVED_TEXT_ENCODERS)
 ADAPTER = "a LoRA or LoKr adapter"
 
 PUBLISHED_TEXT_ENCODER = "qwen_0.6b_ace15.safetensors"
@@ -41,12 +50,19 @@ WANTED = {
     "acestep-5Hz-lm-*",
     VAE: f"the ACE-Step 1.5 VAE: {PUBLISHED_VAE}, or the folder vae",
 }
+PREFIXES = {  # of the networks in an all-in-one checkpoint
+    MODEL: (ALL_IN_ONE_MODEL,),
+    TEXT_ENCODER: ALL_IN_ONE_TEXT_ENCODERS,
+    PLANNER: ALL_IN_ONE_PLANNERS,
+    VAE: (ALL_IN_ONE_VAE,),
+}
 DESCRIPTIONS = {
     MODEL: "the ACE-Step 1.5 model itself (diffusion transformer and condition encoder)",
     TEXT_ENCODER: "the text encoder Qwen3-Embedding-0.6B",
     PLANNER: f"an ACE-Step 5 Hz language model (the planner, {PLANNER_ROWS} tokens)",
     VAE: "the ACE-Step 1.5 VAE",
     ALL_IN_ONE: "a ComfyUI all-in-one checkpoint",
+    SAVED_TEXT_ENCODERS: "a file of ComfyUI's Save CLIP",
 }
 
 PLAIN_DTYPES = ("BF16", "F16", "F32", "F8_E4M3", "F8_E5M2")
@@ -70,6 +86,7 @@ def _starts(*prefixes: str) -> Callable[[Mapping[str, StoredTensor]], bool]:
     return lambda tensors: all(any(name.startswith(prefix) for name in tensors) for prefix in prefixes)
 
 
+_QWEN3_NAMES = ("embed_tokens.weight", "layers.0.self_attn.q_norm.weight", "layers.0.mlp.gate_proj.weight")
 _RULES = (
     _Rule(ADAPTER, lambda tensors: any(map(is_adapter_part, tensors))),
     _Rule("an ACE-Step 1.0 checkpoint", _has("genre_embedder.weight")),
@@ -77,7 +94,15 @@ _RULES = (
     _Rule("the VAE of ACE-Step 1.0", _has("vocoder.backbone.")),
     _Rule(ALL_IN_ONE, _starts(ALL_IN_ONE_MODEL + "encoder.lyric_encoder.")),
     _Rule("a checkpoint of another model", _starts(ALL_IN_ONE_MODEL)),
+    *(
+        _Rule(SAVED_TEXT_ENCODERS, _starts(prefix.removeprefix(ALL_IN_ONE_TEXT)))
+        for prefix in (*ALL_IN_ONE_TEXT_ENCODERS, *ALL_IN_ONE_PLANNERS)
+    ),
     _Rule(MODEL, _starts("encoder.lyric_encoder.", "decoder.layers.")),
+    _Rule(
+        "only the decoder of an ACE-Step 1.5 model, without its condition encoder",
+        _starts("decoder.layers.0.cross_attn."),
+    ),
     _Rule("only the transformer of a diffusers folder", _starts("proj_in_conv.", "condition_embedder.")),
     _Rule("only the condition encoder of a diffusers folder", _starts("lyric_encoder.", "timbre_encoder.")),
     _Rule("only the audio tokenizer of a diffusers folder", _starts("attention_pooler.", "quantizer.")),
@@ -85,8 +110,14 @@ _RULES = (
     _Rule(VAE, _starts("encoder.block.", "decoder.block.", "decoder.snake1.")),
     _Rule(VAE, _starts("encoder.layers.", "decoder.layers.1.layers.")),
     _Rule("a T5 text encoder (ACE-Step 1.0 used one)", _has("layer.0.SelfAttention.")),
-    _Rule("Qwen3", _has("embed_tokens.weight", ".self_attn.q_norm.weight", ".mlp.gate_proj.weight")),
+    _Rule(ADAPTER, lambda tensors: any(other_method(name) is not None for name in tensors)),
+    *(_Rule("Qwen3", _starts(*(prefix + name for name in _QWEN3_NAMES))) for prefix in ("", "model.")),
 )
+
+
+def spoken(kind: str) -> str:
+    """A network's kind in a sentence."""
+    return kind.upper() if kind == VAE else kind
 
 
 def identify(tensors: Mapping[str, StoredTensor]) -> str:
@@ -95,6 +126,25 @@ def identify(tensors: Mapping[str, StoredTensor]) -> str:
         if rule.matches(tensors):
             return _qwen3_kind(tensors) if rule.kind == "Qwen3" else rule.kind
     return f"a file of tensors this pack does not know ({name_some(sorted(tensors), 3)})"
+
+
+def held_kinds(tensors: Mapping[str, StoredTensor]) -> tuple[str, ...]:
+    """The networks that a file holds: none, one, or several of an all-in-one checkpoint."""
+    kind = identify(tensors)
+    if kind not in SEVERAL_NETWORKS:
+        return (kind,) if kind in WANTED else ()
+    parts = {held: part_prefix(tensors, prefixes) for held, prefixes in PREFIXES.items()}
+    return tuple(
+        held
+        for held, prefix in parts.items()
+        if prefix is not None and (held == MODEL or identify(strip_prefix(tensors, prefix)) == held)
+    )
+
+
+def part_prefix(tensors: Mapping[str, StoredTensor], prefixes: Iterable[str]) -> str | None:
+    """The first of `prefixes` that a file of several networks has, as it spells it."""
+    spelled = (spelling for prefix in prefixes for spelling in (prefix, prefix.removeprefix(ALL_IN_ONE_TEXT)))
+    return next((prefix for prefix in spelled if any(name.startswith(prefix) for name in tensors)), None)
 
 
 def refuse(path: Path, kind: str, wanted: str) -> CheckpointError:

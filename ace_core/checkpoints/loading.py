@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.ops import Ops
-from .inspection import DTYPES, Network, Uninitialised, WeightSource, parameters
+from .inspection import DTYPES, Network, Uninitialised, WeightSource, other_output_head, parameters
 from .registry import WeightKey, stamp
 from .tensors import FLOAT8, tensor_reader
 
@@ -101,6 +101,9 @@ def _stored_tensors(source: WeightSource[Network]) -> Iterator[tuple[str, Tensor
             if entry.gain is not None:
                 tensor = fuse_weight_norm(tensor, read(entry.gain))
             yield name, tensor if tensor.shape == entry.shape else tensor.reshape(entry.shape)
+        for one, other in source.equal:
+            if not torch.equal(read(one), read(other)):
+                raise other_output_head(source.path)
 
 
 def _storage_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -1,10 +1,14 @@
 """Adapters in one form, whatever file they come from, and what they change in a weight.
 
-An adapter of a weight W [out, in] is one or two matrices, each stored whole or as a product of two:
+An adapter of a weight W [out, in] adds one or two matrices, each stored whole or as a product of two:
 
     LoRA   scale * (up @ down)
     LoHa   scale * (w1_a @ w1_b) * (w2_a @ w2_b)       element by element
     LoKr   scale * kron(w1, w2)                        w1 and w2 whole or factored
+
+or turns it (`rotations.py`):
+
+    OFT    blocks on a diagonal times W over the outputs, or W times them over the inputs
 
 With a magnitude (DoRA) the changed weight is divided by its norms and multiplied by the magnitude: over the inputs,
 magnitude [out, 1], as peft does it and LyCORIS by default, or over the outputs, magnitude [1, in], as older LyCORIS.
@@ -13,7 +17,7 @@ The formulas match peft's `get_delta_weight` and DoRA layer, and the forward pas
 Traps:
 - The DoRA norm is that of the changed weight, not of the base.
 - LyCORIS scales the LoKr change twice when it merges (`get_diff_weight`), but once when it trains. Once is right.
-- A strength between 0 and 1 is a straight line from the base to the adapted weight, for DoRA too.
+- A strength between 0 and 1 is a straight line from the base to the adapted weight, for DoRA and OFT too.
 """
 
 from __future__ import annotations
@@ -27,16 +31,19 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.registry import FileStamp
+from .rotations import rotated
 
-AdapterKind = Literal["lora", "loha", "lokr"]
+AdapterKind = Literal["lora", "loha", "lokr", "oft", "oft_inputs"]
+OFT_KINDS: tuple[AdapterKind, ...] = ("oft", "oft_inputs")  # over the outputs, over the inputs
 
 
 class Adapter(NamedTuple):
     """What an adapter file holds for one weight [out, in]; tensors of any float dtype.
 
     Attributes:
-        scale: alpha / rank, or alpha / sqrt(rank) for a rank-stabilised LoRA.
-        factors: the matrices, each as the tensors whose product it is: ((up, down),) for LoRA, two for LoHa and LoKr.
+        scale: alpha / rank, or alpha / sqrt(rank) for a rank-stabilised LoRA; 1 for OFT.
+        factors: the matrices, each as the tensors whose product it is: ((up, down),) for LoRA, two for LoHa and LoKr,
+            ((blocks,),) for OFT.
         magnitude: of DoRA, [out, 1] or [1, in]; None without.
     """
 
@@ -54,7 +61,7 @@ class Strengths(NamedTuple):
     cross_attention: float = 1.0
 
     def of(self, weight_name: str) -> float:
-        """The strength for a weight of the DiT."""
+        """The strength for a weight, by its name in the network."""
         if ".self_attn." in weight_name:
             return self.overall * self.self_attention
         if ".cross_attn." in weight_name:
@@ -64,13 +71,13 @@ class Strengths(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class AdapterWeights:
-    """An adapter file in memory: for each weight of the DiT, by its name there, what it holds."""
+    """An adapter file in memory: for each weight, by its name in the network, what it holds."""
 
     weights: Mapping[str, Adapter]
 
 
 class AppliedAdapter(NamedTuple):
-    """An adapter on a model; `files` are those it was read from."""
+    """An adapter on a model or a planner; `files` are those it was read from."""
 
     name: str
     adapter: AdapterWeights
@@ -84,7 +91,7 @@ class AppliedAdapter(NamedTuple):
 
 
 def adapter_matrix(adapter: Adapter, device: torch.device | str | None = None) -> Tensor:
-    """What an adapter adds to its weight before any magnitude, [out, in] in fp32.
+    """What an adapter, unless it is an OFT, adds to its weight before any magnitude, [out, in] in fp32.
 
     Args:
         device: where to compute; None for where the adapter lies.
@@ -99,6 +106,10 @@ def adapter_matrix(adapter: Adapter, device: torch.device | str | None = None) -
 
 def weight_change(weight: Tensor, adapter: Adapter, strength: float) -> Tensor:
     """What to add to `weight` [out, in] for an adapter at a strength, in fp32 on the weight's device."""
+    if adapter.kind in OFT_KINDS:
+        weight, ((blocks,),) = weight.float(), adapter.factors
+        turned = rotated(weight, blocks.to(weight), inputs=adapter.kind == "oft_inputs")
+        return (turned - weight) * strength
     change = adapter_matrix(adapter, weight.device)
     if adapter.magnitude is None:
         return change * strength

@@ -1,111 +1,53 @@
-"""What an adapter file holds: which weights it adapts, how, at which scale, and for which model. Headers only.
+"""What an adapter file holds: which weights it adapts, whose, how, at which scale, and for which model. Headers only.
 
 Reads safetensors in every style that names.py knows, alone or as a peft folder (`adapter_config.json` beside
 `adapter_model.safetensors`). Where alpha comes from, first found: the tensor `.alpha`, the peft config, the peft config
 that diffusers writes into the header (`lora_adapter_metadata`); without any of them the scale is 1.
 
-Traps:
-- A whole LoKr (w1 and w2 not factored) has no rank in its shapes. LyCORIS writes alpha = dim then; the dim is in the
-  header's `lokr_config`. peft scales these too, with the rank of its config.
-- peft matches names of its patterns as regular expressions. Here they are names: a file gets to run no expression.
-- Nothing in the weights says whether they were trained on turbo or base. It is in a model's name, if anywhere.
+Trap: nothing in the weights says whether they were trained on turbo or base. It is in a model's name, if anywhere.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..checkpoints.files import (
-    CheckpointError,
-    StoredTensor,
-    WeightFiles,
-    damage_named,
-    name_some,
-    read_header,
-    read_json,
-)
+from ..checkpoints.files import CheckpointError, StoredTensor, damage_named, name_some, read_header, read_json
 from ..checkpoints.inspection import Size
 from ..checkpoints.registry import WeightKey, stamp
 from ..checkpoints.tensors import tensor_reader
 from ..checkpoints.variants import Variant, is_distilled, read_variant
-from ..checks import reason, shown
-from ..json_files import checked_json
-from .adapters import Adapter, AdapterKind, AdapterWeights
-from .names import parse_name
+from .adapters import OFT_KINDS, Adapter, AdapterKind, AdapterWeights
+from .names import AdapterName, Target, parse_name
+from .rotations import lycoris_blocks, peft_blocks
+from .scaling import AdapterScaling, adapter_scale, config_in_header, read_scaling
+from .stored_adapters import StoredAdapter, stored_adapter
+from .targets import (
+    BASE_FIELDS,
+    OTHER_TARGET,
+    TARGET_NAMES,
+    refuse_foreign,
+    refuse_other_target,
+    said_target,
+    targets_of,
+)
 
 PEFT_WEIGHTS = "adapter_model.safetensors"
+PEFT_PICKLE = "adapter_model.bin"  # what older peft saved; never opened
 PEFT_CONFIG = "adapter_config.json"
-PUBLISHED_WIDTHS = {2048: "2B", 2560: "XL"}
-KIND_NAMES: dict[AdapterKind, str] = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr"}
-
-Number = TypeVar("Number", int, float)
-
-_FACTORS: dict[AdapterKind, tuple[tuple[tuple[str, ...], ...], ...]] = {  # for each matrix the ways to store it
-    "lora": ((("up", "down"),),),
-    "loha": ((("hada_w1_a", "hada_w1_b"),), (("hada_w2_a", "hada_w2_b"),)),
-    "lokr": (
-        (("lokr_w1",), ("lokr_w1_a", "lokr_w1_b")),
-        (("lokr_w2",), ("lokr_w2_a", "lokr_w2_b")),
-    ),
+PUBLISHED_WIDTHS: Mapping[Target, Mapping[int, str]] = {
+    "model": {2048: "2B", 2560: "XL"},
+    "planner": {1024: "0.6B", 2048: "1.7B", 2560: "4B"},
 }
-_DTYPES = ("F32", "F16", "BF16")
-_PEFT_TYPES = ("LORA", "LOHA", "LOKR")
-_DIFFUSERS_CONFIG = "lora_adapter_metadata"
-_LOKR_CONFIG = "lokr_config"
-_BASE_FIELDS = (  # of the header and of a peft config; what trainers write the base model's name or path into
-    "base_model",
-    "base_model_name_or_path",
-    "modelspec.architecture",
-    "ss_base_model_version",
-    "ss_sd_model_name",
-)
-_MODULE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+KIND_NAMES: dict[AdapterKind, str] = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "oft": "OFT", "oft_inputs": "OFT"}
+
 _ACE_STEP_NAME = re.compile(r"ace[-_ .]?step", re.IGNORECASE)
-
-
-class StoredAdapter(NamedTuple):
-    """An adapter of one weight as it lies in a file; see `Adapter`.
-
-    Attributes:
-        spelled: the module as the file spells it.
-        alpha: its scalar tensor, if there is one.
-    """
-
-    kind: AdapterKind
-    spelled: str
-    factors: tuple[tuple[StoredTensor, ...], ...]
-    alpha: StoredTensor | None
-    magnitude: StoredTensor | None
-
-    @property
-    def rank(self) -> int | None:
-        """Inner size of the factored matrices; None where all are whole."""
-        return next((factor[1].shape[0] for factor in reversed(self.factors) if len(factor) == 2), None)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the adapted weight."""
-        shapes = [(factor[0].shape[0], factor[-1].shape[1]) for factor in self.factors]
-        return (shapes[0][0] * shapes[1][0], shapes[0][1] * shapes[1][1]) if self.kind == "lokr" else shapes[0]
-
-
-class AdapterScaling(NamedTuple):
-    """What a config says about the scale; the patterns give some modules other values, by the ends of their names."""
-
-    alpha: float | None
-    rank: int | None
-    alpha_pattern: Mapping[str, float]
-    rank_pattern: Mapping[str, int]
-    rank_stabilised: bool
 
 
 class Base(NamedTuple):
@@ -121,14 +63,20 @@ class AdapterFiles:
 
     Attributes:
         path: the weight file.
-        weights: the adapted weights by their name in the DiT.
-        unmatched: names of the tensors that belong to no weight of the decoder.
+        target: whose weights it adapts.
+        is_said: whether names or file say so; otherwise it is only what was asked for.
+        weights: the adapted weights by their name in the network.
+        others: how many weights of the other target the file adapts besides.
+        unmatched: names of the tensors that belong to no weight of either.
         files: every file the result depends on.
         metadata: the header's.
     """
 
     path: Path
+    target: Target
+    is_said: bool
     weights: Mapping[str, StoredAdapter]
+    others: int
     unmatched: tuple[str, ...]
     settings: AdapterScaling
     base: Base
@@ -143,62 +91,85 @@ def adapter_files(path: Path) -> tuple[Path, ...]:
         path: a weight file, or a peft folder.
     """
     weights = path / PEFT_WEIGHTS if path.is_dir() else path
+    if path.is_dir() and not weights.is_file() and (path / PEFT_PICKLE).is_file():
+        weights = path / PEFT_PICKLE
     config = weights.with_name(PEFT_CONFIG)
     return (weights, config) if weights.name == PEFT_WEIGHTS and config.is_file() else (weights,)
 
 
-def inspect_adapter(path: Path) -> AdapterFiles:
-    """Inspect a LoRA, LoHa, LoKr or DoRA file, or a peft folder.
+def inspect_adapter(path: Path, target: Target | None = None) -> AdapterFiles:
+    """Inspect a LoRA, LoHa, LoKr, OFT or DoRA file, or a peft folder.
+
+    Args:
+        target: whose weights are to be adapted; None for whatever the file is for.
 
     Raises:
         CheckpointError: it is something else, damaged, of a kind that is not supported, or none of it belongs to the
-            decoder of ACE-Step 1.5; the message names the file and the tensors.
+            target; the message names the file and the tensors.
     """
     with damage_named(path):
-        return _inspect_adapter(adapter_files(path))
+        return _inspect_adapter(adapter_files(path), target)
 
 
-def _inspect_adapter(files: tuple[Path, ...]) -> AdapterFiles:
+def _inspect_adapter(files: tuple[Path, ...], target: Target | None) -> AdapterFiles:
     header = read_header(files[0])
-    peft_config = read_json(files[1]) if len(files) == 2 else _config_in_header(header)
-    found: dict[str, dict[str, StoredTensor]] = {}
-    spelled: dict[str, str] = {}
-    unmatched = []
-    for name, tensor in header.tensors.items():
-        parsed = parse_name(name)
-        if parsed is None:
-            unmatched.append(name)
-        elif parsed.part in found.setdefault(parsed.weight, {}):
-            other = found[parsed.weight][parsed.part].name
-            raise CheckpointError(f"{header.path} holds {name} and {other}, which are the same; keep one adapter.")
-        else:
-            found[parsed.weight][parsed.part] = tensor
-            spelled[parsed.weight] = parsed.spelled
-    if not found:
+    peft_config = read_json(files[1]) if len(files) == 2 else config_in_header(header)
+    names = {name: parsed for name in header.tensors if (parsed := parse_name(name)) is not None}
+    unmatched = tuple(name for name in header.tensors if name not in names)
+    if not names:
+        raise refuse_foreign(header, target or "model")
+    said = said_target((header.metadata, peft_config))
+    owners = targets_of(names.values(), said)
+    if target is None:
+        target = "planner" if "planner" in owners.values() and "model" not in owners.values() else "model"
+    mine = {name: parsed for name, parsed in names.items() if owners[parsed.prefix] in (target, None)}
+    if not mine:
+        reason = "its file says so" if said is not None else f"it holds {next(iter(names))}"
+        raise refuse_other_target(header.path, target, reason)
+    weights = _stored_adapters(header.path, header.tensors, mine)
+    settings = read_scaling(header.path, peft_config)
+    if settings.rotation is None and any(stored.kind == "oft_inputs" for stored in weights.values()):
         raise CheckpointError(
-            f"nothing in {header.path} belongs to the decoder of ACE-Step 1.5: it holds "
-            f"{name_some(unmatched) or 'no tensors'}. Choose a LoRA, LoHa or LoKr made for ACE-Step 1.5 (not 1.0)."
+            f"{header.path} is an OFT of peft, whose numbers mean nothing without its {PEFT_CONFIG}: put that "
+            f"beside {PEFT_WEIGHTS}, as peft saves them."
         )
-    weights = {name: _stored_adapter(header.path, name, spelled[name], parts) for name, parts in found.items()}
-    _refuse_other_dtypes(header.path, weights)
     return AdapterFiles(
         path=header.path,
+        target=target,
+        is_said=target in owners.values(),
         weights=weights,
-        unmatched=tuple(unmatched),
-        settings=_settings(header.path, peft_config),
+        others=len({parsed.weight for name, parsed in names.items() if name not in mine}),
+        unmatched=unmatched,
+        settings=settings,
         base=_base((header.metadata, peft_config)),
         files=files,
         metadata=header.metadata,
     )
 
 
+def _stored_adapters(
+    path: Path, tensors: Mapping[str, StoredTensor], names: Mapping[str, AdapterName]
+) -> dict[str, StoredAdapter]:
+    """The adapters that tensors make, by the weights they adapt."""
+    found: dict[str, dict[str, StoredTensor]] = {}
+    for name, parsed in names.items():
+        parts = found.setdefault(parsed.weight, {})
+        if parsed.part in parts:
+            raise CheckpointError(
+                f"{path} holds {name} and {parts[parsed.part].name}, which are the same; keep one adapter."
+            )
+        parts[parsed.part] = tensors[name]
+    spelled = {parsed.weight: parsed.spelled for parsed in names.values()}
+    return {weight: stored_adapter(path, weight, spelled[weight], parts) for weight, parts in found.items()}
+
+
 def check_fits(
-    adapter: AdapterFiles, shapes: Mapping[str, tuple[int, ...]], model: str, variant: Variant
+    adapter: AdapterFiles, shapes: Mapping[str, tuple[int, ...]], model: str, variant: Variant | None = None
 ) -> tuple[str, ...]:
-    """Compare an adapter with the model it goes on.
+    """Compare an adapter with the model or the planner it goes on.
 
     Args:
-        shapes: of the DiT's parameters. model: what errors call the model. variant: of the model.
+        shapes: of the network's parameters. model: what errors call it. variant: of the model; None for a planner.
 
     Returns:
         Remarks for the user, none if there is nothing to say.
@@ -206,39 +177,55 @@ def check_fits(
     Raises:
         CheckpointError: shapes differ; an adapter for XL on 2B says so.
     """
-    wrong = [name for name, stored in adapter.weights.items() if stored.shape != shapes.get(name)]
+    shared = adapter.settings.rotation is not None and adapter.settings.rotation.shared
+    wrong = [name for name, stored in adapter.weights.items() if not stored.fits(shapes.get(name), shared=shared)]
     if wrong:
-        name = wrong[0]
+        name, other = wrong[0], adapter.target
+        maybe = (
+            "" if adapter.is_said else f" Or it is one for {TARGET_NAMES[OTHER_TARGET[other]]}: its file does not say."
+        )
         raise CheckpointError(
-            f"{adapter.path} does not fit {model}: it was made for a model that is "
-            f"{_width(name, adapter.weights[name].shape)}, this one is {_width(name, shapes.get(name))}. Shapes differ "
-            f"in {name_some(wrong, 3)}. Choose an adapter that was trained on this model, or the other model."
+            f"{adapter.path} does not fit {model}: it was made for a {other} that is "
+            f"{_width(other, name, adapter.weights[name].shape)}, this one is {_width(other, name, shapes.get(name))}. "
+            f"Shapes differ in {name_some(wrong, 3)}. Choose an adapter that was trained on this {other}, or the other "
+            f"{other}.{maybe}"
         )
     remarks = []
+    if not adapter.is_said:
+        remarks.append(
+            "nothing in the file says whether it was made for the model or the planner, whose weights have the same "
+            f"names: it is used as one of {TARGET_NAMES[adapter.target]}"
+        )
+    if adapter.others:
+        other_name = TARGET_NAMES[OTHER_TARGET[adapter.target]]
+        remarks.append(f"the file also adapts {adapter.others} weights of {other_name}: load it there too")
     if adapter.unmatched:
-        remarks.append(f"not used, because the decoder has nothing of that name: {name_some(adapter.unmatched, 20)}")
+        owner = TARGET_NAMES[adapter.target].rpartition(" ")[2]
+        remarks.append(f"not used, because the {owner} has nothing of that name: {name_some(adapter.unmatched, 20)}")
     trained_on = adapter.base.variant
-    if trained_on not in (None, variant) and not (is_distilled(trained_on) and is_distilled(variant)):
+    if variant is not None and trained_on is not None and not _are_alike(trained_on, variant):
         remarks.append(
             f"it was trained on a {trained_on} model and this one is {variant}: expect it to work poorly, and use the "
             f"{trained_on} model where you can"
         )
-    if adapter.settings.alpha is None and all(stored.alpha is None for stored in adapter.weights.values()):
+    scaled = [stored for stored in adapter.weights.values() if stored.kind not in OFT_KINDS]
+    if scaled and adapter.settings.alpha is None and all(stored.alpha is None for stored in scaled):
         remarks.append(f"the file does not say its alpha (peft keeps it in {PEFT_CONFIG}); alpha = rank is assumed")
     return tuple(remarks)
 
 
 def describe_adapter(adapter: AdapterFiles) -> str:
-    """One line: kinds, ranks and number of weights."""
-    kinds = {KIND_NAMES[stored.kind] + (" (DoRA)" if stored.magnitude else "") for stored in adapter.weights.values()}
-    ranks = sorted({stored.rank for stored in adapter.weights.values() if stored.rank is not None})
-    sizes = f", rank {' to '.join(str(rank) for rank in sorted({ranks[0], ranks[-1]}))}" if ranks else ""
-    return f"{' and '.join(sorted(kinds))}{sizes}, {len(adapter.weights)} weights"
+    """One line: kinds, ranks or sizes of blocks, and number of weights."""
+    stored = adapter.weights.values()
+    kinds = {KIND_NAMES[item.kind] + (" (DoRA)" if item.magnitude else "") for item in stored}
+    ranks = _from_to("rank", {item.rank for item in stored if item.rank is not None})
+    blocks = _from_to("block size", {item.blocks[1] for item in stored if item.blocks is not None})
+    return f"{' and '.join(sorted(kinds))}{ranks}{blocks}, {len(adapter.weights)} weights"
 
 
 def adapter_key(adapter: AdapterFiles) -> WeightKey:
     """The registry key of an adapter's tensors; a changed file gives another key."""
-    return WeightKey("adapter", stamp(adapter.files), "as stored")
+    return WeightKey(f"adapter of {adapter.target}", stamp(adapter.files), "as stored")
 
 
 def load_adapter(adapter: AdapterFiles) -> AdapterWeights:
@@ -252,135 +239,66 @@ def load_adapter(adapter: AdapterFiles) -> AdapterWeights:
         def read(stored: StoredTensor) -> Tensor:
             return read_mapped(stored).clone()
 
-        weights = {}
-        for name, stored in adapter.weights.items():
-            alpha = None if stored.alpha is None else read(stored.alpha).item()
-            magnitude = None if stored.magnitude is None else read(stored.magnitude)
-            if magnitude is not None and magnitude.ndim == 1:  # peft's: over the inputs
-                magnitude = magnitude[:, None]
-            factors = tuple(tuple(read(tensor) for tensor in factor) for factor in stored.factors)
-            weights[name] = Adapter(stored.kind, adapter_scale(stored, alpha, adapter.settings), factors, magnitude)
-        return AdapterWeights(weights)
-
-
-def adapter_scale(stored: StoredAdapter, alpha: float | None, settings: AdapterScaling) -> float:
-    """The factor of one adapter; `alpha` is the value of its `.alpha` tensor, which counts before the settings."""
-    rank = stored.rank or _by_pattern(settings.rank_pattern, stored.spelled, settings.rank)
-    stabilised = alpha is None and settings.rank_stabilised
-    if alpha is None:
-        alpha = _by_pattern(settings.alpha_pattern, stored.spelled, settings.alpha)
-    if alpha is None or rank is None:
-        return 1.0
-    return alpha / math.sqrt(rank) if stabilised else alpha / rank
-
-
-def _stored_adapter(path: Path, weight: str, spelled: str, parts: Mapping[str, StoredTensor]) -> StoredAdapter:
-    """The adapter that the parts of one weight make, once they are complete and fit together."""
-    for kind, choices in _FACTORS.items():
-        for names in itertools.product(*choices):
-            if {part for factor in names for part in factor} == parts.keys() - {"alpha", "magnitude"}:
-                factors = tuple(tuple(parts[part] for part in factor) for factor in names)
-                stored = StoredAdapter(kind, spelled, factors, parts.get("alpha"), parts.get("magnitude"))
-                _check_shapes(path, stored)
-                return stored
-    raise CheckpointError(
-        f"{path} holds {', '.join(sorted(parts))} for {weight}. That is no whole LoRA, LoHa or LoKr of a matrix; "
-        "other kinds are not supported."
-    )
-
-
-def _check_shapes(path: Path, stored: StoredAdapter) -> None:
-    """Raise CheckpointError if the tensors of one adapter cannot be multiplied, or its magnitude does not fit."""
-    tensors = [tensor for factor in stored.factors for tensor in factor]
-    products = [factor for factor in stored.factors if len(factor) == 2]
-    fits = all(len(tensor.shape) == 2 for tensor in tensors)
-    fits = fits and all(first.shape[1] == second.shape[0] for first, second in products)
-    if fits and stored.kind == "loha":
-        fits = len({(first.shape[0], second.shape[1]) for first, second in stored.factors}) == 1
-    if stored.alpha is not None:
-        fits = fits and math.prod(stored.alpha.shape) == 1
-        tensors.append(stored.alpha)
-    if fits and stored.magnitude is not None:
-        rows, columns = stored.shape
-        fits = stored.magnitude.shape in ((rows,), (rows, 1), (1, columns))
-        tensors.append(stored.magnitude)
-    if not fits:
-        shapes = name_some([f"{tensor.name} {list(tensor.shape)}" for tensor in tensors])
-        raise CheckpointError(f"{path} holds tensors that do not fit together: {shapes}. Download it again.")
-
-
-def _refuse_other_dtypes(path: Path, weights: Mapping[str, StoredAdapter]) -> None:
-    for stored in weights.values():
-        for tensor in (*itertools.chain(*stored.factors), stored.alpha, stored.magnitude):
-            if tensor is not None and tensor.dtype not in _DTYPES:
-                raise CheckpointError(
-                    f"{path} holds {tensor.name} as {tensor.dtype}; an adapter is read in {', '.join(_DTYPES)}."
-                )
-
-
-def _config_in_header(header: WeightFiles) -> dict[str, Any]:
-    """The peft config that diffusers writes into the header, or LyCORIS' settings under peft's names; maybe empty."""
-    try:
-        written = checked_json(header.metadata.get(_DIFFUSERS_CONFIG, "{}"))
-        lokr = checked_json(header.metadata.get(_LOKR_CONFIG, "{}"))
-        config = {name.removeprefix("transformer."): value for name, value in written.items()}
-        return config or {"r": lokr.get("linear_dim")}
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{header.path} has damaged metadata ({reason(error)}); download it again.") from error
-
-
-def _settings(path: Path, config: Mapping[str, Any]) -> AdapterScaling:
-    """What a peft config, complete or not, says about the scale."""
-    kind = config.get("peft_type") or _PEFT_TYPES[0]
-    if kind not in _PEFT_TYPES:
-        raise CheckpointError(f"{path} is a {str(kind)[:80]} adapter of peft. Choose one of {', '.join(_PEFT_TYPES)}.")
-    alpha, rank = config.get("lora_alpha", config.get("alpha")), config.get("r")
-    try:
-        return AdapterScaling(
-            alpha=None if alpha is None else float(alpha),
-            rank=None if rank is None else int(rank),
-            alpha_pattern={name: float(value) for name, value in (config.get("alpha_pattern") or {}).items()},
-            rank_pattern={name: int(value) for name, value in (config.get("rank_pattern") or {}).items()},
-            rank_stabilised=bool(config.get("use_rslora")),
+        return AdapterWeights(
+            {
+                name: _rotation(stored, adapter.settings, read)
+                if stored.kind in OFT_KINDS
+                else _addition(stored, adapter.settings, read)
+                for name, stored in adapter.weights.items()
+            }
         )
-    except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the adapter config of {path} is damaged ({reason(error)}); download it again."
-        ) from error
 
 
-def _by_pattern(pattern: Mapping[str, Number], module: str, default: Number | None) -> Number | None:
-    """The value of the first name that `module` ends with; "^" before a name stands for the beginning.
+def _addition(stored: StoredAdapter, settings: AdapterScaling, read: Callable[[StoredTensor], Tensor]) -> Adapter:
+    """A LoRA, LoHa or LoKr in memory."""
+    alpha = None if stored.alpha is None else read(stored.alpha).item()
+    magnitude = None if stored.magnitude is None else read(stored.magnitude)
+    if magnitude is not None and magnitude.ndim == 1:  # peft's: over the inputs
+        magnitude = magnitude[:, None]
+    factors = tuple(tuple(read(tensor) for tensor in factor) for factor in stored.factors)
+    return Adapter(stored.kind, adapter_scale(stored.rank, stored.spelled, alpha, settings), factors, magnitude)
 
-    Raises:
-        CheckpointError: a regular expression, which peft allows. One from a file could keep the program busy for ever.
-    """
-    for written, value in pattern.items():
-        name = written.removeprefix("^").replace("\\.", ".")
-        if not _MODULE_NAME.fullmatch(name):
-            raise CheckpointError(
-                f"the adapter config sets a value for {shown(written)}, a regular expression; only names of modules are"
-                " read, such as layers.0.self_attn.q_proj. Write out the names it stands for."
-            )
-        if module == name or not written.startswith("^") and module.endswith("." + name):
-            return value
-    return default
+
+def _rotation(stored: StoredAdapter, settings: AdapterScaling, read: Callable[[StoredTensor], Tensor]) -> Adapter:
+    """An OFT in memory, as the blocks to multiply with."""
+    ((tensor,),) = stored.factors
+    if stored.kind == "oft":
+        alpha = 0.0 if stored.alpha is None else read(stored.alpha).item()
+        blocks = lycoris_blocks(read(tensor), alpha, None if stored.rescale is None else read(stored.rescale))
+    else:
+        assert settings.rotation is not None  # inspected
+        blocks = peft_blocks(read(tensor), settings.rotation)
+    return Adapter(stored.kind, 1.0, ((blocks,),), None)
+
+
+def _are_alike(trained_on: Variant, used_on: Variant) -> bool:
+    return trained_on == used_on or is_distilled(trained_on) and is_distilled(used_on)
 
 
 def _base(fields: Iterable[Mapping[str, Any]]) -> Base:
     """Size and kind from the base model's name, where one of `fields` holds a name of ACE-Step."""
     for field in fields:
-        for key in _BASE_FIELDS:
+        for key in BASE_FIELDS:
             for name in reversed(str(field.get(key) or "").replace("\\", "/").split("/")):
                 if _ACE_STEP_NAME.search(name):
                     return Base("xl" if "xl" in name.lower() else "2b", read_variant(name, {}).variant)
     return Base(None, None)
 
 
-def _width(name: str, shape: tuple[int, ...] | None) -> str:
-    """How wide the model of a weight is, in words."""
+def _from_to(what: str, numbers: Collection[int]) -> str:
+    if not numbers:
+        return ""
+    ends = sorted({min(numbers), max(numbers)})
+    return f", {what} {' to '.join(map(str, ends))}"
+
+
+def _width(target: Target, name: str, shape: tuple[int | None, ...] | None) -> str:
+    """How wide the network of a weight is, in words."""
     if shape is None:
         return f"without {name}"
     outwards = name.endswith((".o_proj.weight", ".down_proj.weight")) or not name.startswith("layers.")
     width = shape[0] if outwards else shape[1]
-    return f"{width} wide ({PUBLISHED_WIDTHS[width]})" if width in PUBLISHED_WIDTHS else f"{width} wide"
+    if width is None:
+        return f"of another size ({name} of {shape[0] or shape[1]})"
+    published = PUBLISHED_WIDTHS[target]
+    return f"{width} wide ({published[width]})" if width in published else f"{width} wide"

@@ -61,7 +61,8 @@ class _FewRowsLinear(nn.Linear):
     """Put before a host's layer class: takes over where the weight needs neither cast nor move."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.bias is None and _prefers_onednn(x, self.weight):
+        changed_at_use = getattr(self, "weight_function", ())  # a host's adapters on weights that it streams
+        if self.bias is None and not changed_at_use and _prefers_onednn(x, self.weight):
             return linear(x, self.weight)
         out: Tensor = super().forward(x)
         return out

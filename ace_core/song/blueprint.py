@@ -15,7 +15,7 @@ Traps:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ..audio.waveform import CODE_RATE, code_count
@@ -42,6 +42,8 @@ class Blueprint:
         audio_codes: 5 a second, each 0 to 63999.
         rewritten_caption: the planner's version of a caption that the user wrote.
         planned: names of the fields the planner wrote; each of them has a value.
+        planner: which planner wrote last, with its adapters; empty where none did. It is for the records of songs:
+            equal plans may come from different ones, and files of plans leave it out.
 
     Raises:
         ValueError: a value outside its domain; the message names the domain and the value.
@@ -57,12 +59,14 @@ class Blueprint:
     audio_codes: tuple[int, ...] | None = None
     rewritten_caption: str | None = None
     planned: frozenset[str] = frozenset()
+    planner: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         normalized = {field.name: field.normalize(getattr(self, field.name)) for field in PLAN_FIELDS}
         for name, value in normalized.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "planned", frozenset(self.planned))
+        object.__setattr__(self, "planner", self.planner if self.planned else "")
         for name in sorted(self.planned):
             if normalized.get(name) is None:
                 raise ValueError(f"'planned' names {shown(name)}, which is not a field with a value")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -22,6 +22,7 @@ from torch import Tensor
 from ..checks import shown
 from ..sampling.noise import SEED_RANGE, Variation
 from ..sampling.options import SamplerOptions
+from ..song.blueprint import Blueprint
 from ..song.fields import MAX_BATCH_SIZE
 from .record import Setting, SongRecord
 
@@ -35,6 +36,7 @@ TASK = "task"
 TIMBRE = "timbre"
 START_LATENTS = "start_latents"
 INSTRUCTION = "instruction"
+PLANNED_BY = "planner"
 FIRST_OPTIONS = (  # records of every version have these; what an older one lacks was not there then
     "steps",
     "shift",
@@ -95,6 +97,12 @@ def replay_of(record: SongRecord) -> Replay:
     if RENDER_SEED not in record.seeds:
         raise ValueError("the record is damaged: it has no seed")
     return Replay(options, _versions(record.seeds[RENDER_SEED], kept, count), variation, kept)
+
+
+def plan_of(record: SongRecord) -> Blueprint:
+    """The plan of a record's song, with the planner that wrote it."""
+    planner = record.settings.get(PLANNED_BY, "")
+    return replace(record.blueprint, planner=planner if isinstance(planner, str) else "")
 
 
 def codes_strength(record: SongRecord) -> float:

@@ -25,7 +25,7 @@ from ..render.prompts import CAPTION_TOKEN_LIMIT, LYRIC_TOKEN_LIMIT
 from ..runtime import Networks
 from ..song.blueprint import Blueprint, fields_left_auto, resolved_duration
 from ..song_files.record import Setting
-from ..song_files.replay import CODES_STRENGTH, INSTRUCTION, TASK, TIMBRE
+from ..song_files.replay import CODES_STRENGTH, INSTRUCTION, PLANNED_BY, TASK, TIMBRE
 from ..tasks.instructions import checked_instruction
 from ..tasks.song_task import SongTask, check_task, task_summary, text_task
 from .codes import followed_structure
@@ -93,7 +93,7 @@ def encode_songs(
     instruction = checked_instruction(instruction)
     pairs = _paired(plans, tasks, codes_strength)
     warnings = [check_task(task, plan, model.variant, model.name) for plan, task in pairs]
-    settings = tuple(_recorded(task, len(references), instruction) for _, task in pairs)
+    settings = tuple(_recorded(plan, task, len(references), instruction) for plan, task in pairs)
     prompts = [tokenize(text_encoder.tokenizer, plan, task, instruction=instruction) for plan, task in pairs]
     second_prompts = {  # for the steps that follow neither source nor codes
         index: tokenize(text_encoder.tokenizer, plan, task, following=False)
@@ -184,9 +184,9 @@ def _length_note(plan: Blueprint, task: SongTask) -> str | None:
     return f"the source decides the length, {task.duration_seconds:g} s, not the blueprint's {planned:g} s"
 
 
-def _recorded(task: SongTask, references: int, instruction: str) -> dict[str, Setting]:
+def _recorded(plan: Blueprint, task: SongTask, references: int, instruction: str) -> dict[str, Setting]:
     """What a record says of the conditions; see `song_files.replay`."""
-    recorded: dict[str, Setting] = {}
+    recorded: dict[str, Setting] = {PLANNED_BY: plan.planner} if plan.planner else {}
     if task.source is not None:
         recorded[TASK] = task_summary(task)
     elif task.codes is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..checkpoints.inspection import (
@@ -15,6 +16,7 @@ from ..checkpoints.inspection import (
     inspect_planner,
     inspect_text_encoder,
     inspect_vae,
+    parameters,
 )
 from ..checkpoints.loading import weight_key
 from ..checkpoints.registry import FileStamp, WeightKey, stamp
@@ -46,6 +48,15 @@ class ModelSources(NamedTuple):
         if isinstance(self.model.silence, Path):
             paths.append(self.model.silence)
         return stamp(paths)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what of the files is not used."""
+        parts = (("", self.model.notes), ("text encoder: ", self.text_encoder.notes), ("VAE: ", self.vae.notes))
+        named: dict[str, str] = {}  # an all-in-one file says the same three times
+        for name, notes in parts:
+            named = {note: name for note in notes} | named
+        return tuple(f"{name}{note}" for note, name in named.items())
 
 
 def inspect_models(model: ModelFiles, text_encoder: Path, vae: Path) -> ModelSources:
@@ -117,9 +128,16 @@ def inspect_lora(path: Path, model: AceModel) -> tuple[AdapterFiles, tuple[str, 
     Raises:
         CheckpointError: no adapter, or one that does not fit.
     """
-    files = inspect_adapter(path)
+    files = inspect_adapter(path, "model")
     shapes = {name: tuple(tensor.shape) for name, tensor in model.dit.network.state_dict().items()}
     return files, check_fits(files, shapes, repr(model), model.variant)
+
+
+def inspect_planner_lora(path: Path, planner: AcePlanner) -> tuple[AdapterFiles, tuple[str, ...]]:
+    """Inspect an adapter for a planner; see `inspect_lora`."""
+    files = inspect_adapter(path, "planner")
+    wanted = parameters(Qwen3, planner.lm.network.config, torch.float32)
+    return files, check_fits(files, {name: item.shape for name, item in wanted.items()}, repr(planner))
 
 
 def planner_stamps(path: Path) -> tuple[FileStamp, ...]:

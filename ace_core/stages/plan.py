@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -79,7 +80,7 @@ def plan_songs(
     )
     if not write_codes:
         unused = ("the negative prompt does nothing: no codes are written",) if negative_prompt.strip() else ()
-        return planned._replace(notes=planned.notes + unused)
+        return _signed(planner, planned._replace(notes=planned.notes + unused), plans)
     longest = max(code_count(resolved_duration(song).seconds) for song in planned.blueprints)
     branches = 1 if guidance == 1 else 2
     with_codes = plan_codes(
@@ -93,7 +94,7 @@ def plan_songs(
         legacy_prompts=legacy_prompts,
         on_progress=networks.progress(),
     )
-    return PlannedSongs(with_codes.blueprints, planned.notes + with_codes.notes)
+    return _signed(planner, PlannedSongs(with_codes.blueprints, planned.notes + with_codes.notes), plans)
 
 
 def write_songs(
@@ -116,7 +117,7 @@ def write_songs(
         decided=decided,
         on_progress=networks.progress(),
     )
-    return with_fitting_lyrics(planner, written)
+    return _signed(planner, with_fitting_lyrics(planner, written))
 
 
 def rewrite_songs(
@@ -137,7 +138,16 @@ def rewrite_songs(
         rewrite_lyrics=rewrite_lyrics,
         on_progress=networks.progress(),
     )
-    return with_fitting_lyrics(planner, rewritten)
+    return _signed(planner, with_fitting_lyrics(planner, rewritten), plans)
+
+
+def _signed(planner: AcePlanner, songs: PlannedSongs, given: Sequence[Blueprint] = ()) -> PlannedSongs:
+    """Songs that name the planner; one that it left as it was `given` keeps the name it has."""
+    return songs._replace(
+        blueprints=tuple(
+            song if song in given else replace(song, planner=planner.signature) for song in songs.blueprints
+        )
+    )
 
 
 def with_fitting_lyrics(planner: AcePlanner, songs: PlannedSongs) -> PlannedSongs:
@@ -198,6 +208,7 @@ def understand_waveforms(
         parameters,
         on_progress=networks.progress(),
     )
+    described = _signed(planner, described)
     if not keep_codes:
         return described
     pairs = zip(described.blueprints, codes, strict=True)

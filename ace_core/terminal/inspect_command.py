@@ -17,8 +17,9 @@ from ..checkpoints.inspection import (
     inspect_planner,
     inspect_text_encoder,
     inspect_vae,
-    is_pipeline,
 )
+from ..checkpoints.layouts import is_pipeline
+from ..checkpoints.leftovers import own_weights
 from ..lora.formats import describe_adapter, inspect_adapter
 from .console import Console
 
@@ -43,9 +44,11 @@ def facts_of(path: Path) -> dict[str, Any]:
     """What a file or folder is, by name."""
     if is_pipeline(path):
         return _model_facts(inspect_model(path))
-    kind = kinds.identify(read_weights(path).tensors)
-    if kind in (kinds.MODEL, kinds.ALL_IN_ONE):
-        return _model_facts(inspect_model(path))
+    weights = own_weights(read_weights(path)).weights
+    kind, held = kinds.identify(weights.tensors), kinds.held_kinds(weights.tensors)
+    if kinds.MODEL in held:
+        facts = _model_facts(inspect_model(path))
+        return facts if kind == kinds.MODEL else facts | {"holds": [*held]}
     inspectors: dict[str, Callable[[Path], WeightSource[Any]]] = {
         kinds.TEXT_ENCODER: inspect_text_encoder,
         kinds.PLANNER: inspect_planner,
@@ -53,10 +56,14 @@ def facts_of(path: Path) -> dict[str, Any]:
     }
     if kind in inspectors:
         return {"path": str(path), "kind": kind, **_source_facts(inspectors[kind](path))}
+    if held:
+        return {"path": str(path), "kind": kind, "holds": [*held]}
     if kind == kinds.ADAPTER:
         adapter = inspect_adapter(path)
         base = " ".join(filter(None, (adapter.base.size, adapter.base.variant))) or "not said"
-        return {"path": str(path), "kind": "adapter", "adapter": describe_adapter(adapter), "base": base}
+        owner = adapter.target if adapter.is_said else "not said"
+        facts = {"path": str(path), "kind": "adapter", "of": owner, "adapter": describe_adapter(adapter), "base": base}
+        return facts if not adapter.unmatched else facts | {"not used": [*adapter.unmatched]}
     raise CheckpointError(f"{path} is {kind}, which this program does not use")
 
 
@@ -88,4 +95,5 @@ def _source_facts(source: WeightSource[Any]) -> Mapping[str, Any]:
         "parameters": parameters,
         "dtype": dtype,
         "files": [str(file) for file in source.files],
+        **({"notes": [*source.notes]} if source.notes else {}),
     }

@@ -11,15 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..checkpoints import kinds
-from ..checkpoints.files import CheckpointError, has_weights, read_weights
-from ..checkpoints.inspection import (
-    TEXT_ENCODER_FOLDERS,
-    VAE_FOLDERS,
-    ModelFiles,
-    component_beside,
-    inspect_model,
-    is_pipeline,
-)
+from ..checkpoints.components import component_beside, network_kinds
+from ..checkpoints.files import CheckpointError, has_weights
+from ..checkpoints.inspection import ModelFiles, inspect_model
+from ..checkpoints.layouts import is_pipeline
 from ..music_box.files import built_in
 
 MUSIC_BOX = "music-box"
@@ -58,7 +53,7 @@ class FoundModels(NamedTuple):
     def beside(self, model: ModelFiles, kind: str, chosen: Path | None) -> Path:
         """The text encoder or the VAE of a model: the one that it brings, else as `choose` says."""
         if chosen is None:
-            beside = component_beside(model, VAE_FOLDERS if kind == kinds.VAE else TEXT_ENCODER_FOLDERS)
+            beside = component_beside(model, kind)
             if beside is not None:
                 return beside
         return self.choose(kind, chosen)
@@ -125,15 +120,11 @@ def _candidates(root: Path, seen: set[Path]) -> Iterator[Path]:
 
 
 def _kinds_of(path: Path) -> Sequence[str]:
-    """What is in a candidate; nothing for what is no file of this system."""
-    try:
-        if is_pipeline(path):
+    """What is in a candidate; no model of other shapes or with tensors of its own."""
+    found = network_kinds(path)
+    if kinds.MODEL in found and (len(found) > 1 or is_pipeline(path)):
+        try:
             inspect_model(path)
-            return SONG_KINDS
-        kind = kinds.identify(read_weights(path).tensors)
-        if kind == kinds.ALL_IN_ONE:
-            inspect_model(path)
-            return SONG_KINDS
-    except CheckpointError:
-        return ()
-    return (kind,) if kind in ALL_KINDS else ()
+        except CheckpointError:
+            return ()
+    return found

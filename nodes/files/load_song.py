@@ -16,7 +16,7 @@ from ...ace_core.sampling.options import SamplerOptions
 from ...ace_core.song_files.encoding import SONG_SUFFIXES, read_sound
 from ...ace_core.song_files.files import read_record
 from ...ace_core.song_files.record import SongRecord
-from ...ace_core.song_files.replay import codes_strength, sources_left_out
+from ...ace_core.song_files.replay import codes_strength, plan_of, sources_left_out
 from ...ace_core.song_files.stars import read_star
 from .. import compat
 from ..host import folders, results
@@ -104,7 +104,7 @@ class AceComposerLoadSong(io.ComfyNode):
         text = "\n".join((*_summary(record), *star, *_model_lines(record, hashes), *notes))
         return shown(
             text,
-            (record.blueprint,),
+            (plan_of(record),),
             {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate},
             record,
             codes_strength(record),

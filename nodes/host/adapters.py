@@ -15,10 +15,12 @@ import comfy.weight_adapter
 from torch import Tensor, nn
 
 from ...ace_core.checkpoints.inspection import Network
-from ...ace_core.lora.adapters import Adapter, AdapterWeights, Strengths, weight_change
+from ...ace_core.lora.adapters import Adapter, AdapterWeights, AppliedAdapter, weight_change
 from ...ace_core.lora.formats import AdapterFiles, adapter_key, load_adapter
+from ...ace_core.lora.merging import holds_int8
+from ...ace_core.lora.side_paths import with_side_paths
 from ...ace_core.runtime import Part
-from .networks import NETWORKS, Patched, patcher_of
+from .networks import NETWORKS, Patched, new_patcher, patcher_of
 
 KEPT_ADAPTERS = 8
 
@@ -54,12 +56,19 @@ def adapter_weights(files: AdapterFiles, part: Part[nn.Module]) -> AdapterWeight
     return loaded
 
 
-def with_adapter(part: Part[Network], adapter: AdapterWeights, strengths: Strengths) -> Patched[Network]:
-    """The same network behind a clone of its patcher, which adds an adapter to its weights while it is loaded."""
+def with_adapter(part: Part[Network], applied: AppliedAdapter) -> Patched[Network]:
+    """The same network behind a clone of its patcher, which adds an adapter to its weights while it is loaded.
+
+    Int8 weights cannot be patched: a copy of the network, which shares them, has the adapter beside its layers.
+    """
+    patcher = patcher_of(part)
+    if holds_int8(part.network):
+        network = with_side_paths(part.network, applied)
+        return Patched(new_patcher(network, patcher.load_device, patcher.offload_device), part.dtype)
     patches: dict[float, dict[str, _PatchAdapter]] = {}
-    for name, weights in adapter.weights.items():
-        patches.setdefault(strengths.of(name), {})[name] = _PatchAdapter(set(), weights)
-    clone = patcher_of(part).clone()
+    for name, weights in applied.adapter.weights.items():
+        patches.setdefault(applied.strengths.of(name), {})[name] = _PatchAdapter(set(), weights)
+    clone = patcher.clone()
     for strength, adapters in patches.items():
         if strength != 0:
             clone.add_patches(adapters, strength)

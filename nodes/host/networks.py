@@ -55,6 +55,14 @@ class Patched(NamedTuple, Generic[Held]):
         return cast("Held", self.patcher.model)
 
 
+def new_patcher(network: nn.Module, load_device: torch.device, offload_device: torch.device) -> ModelPatcher:
+    """The host's patcher around a network that has none yet."""
+    patcher_class: type[ModelPatcher] = getattr(
+        comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher
+    )
+    return patcher_class(network, load_device=load_device, offload_device=offload_device)
+
+
 def patcher_of(part: Part[nn.Module]) -> ModelPatcher:
     """The host's patcher of a part that `NETWORKS` loaded."""
     return cast("Patched[nn.Module]", part).patcher
@@ -85,14 +93,11 @@ class ComfyNetworks:
         ops = decoding_ops(CASTING_OPS) if place == "planner" else CASTING_OPS
 
         def build() -> ModelPatcher:
-            patcher_class: type[ModelPatcher] = getattr(
-                comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher
-            )
             if int8:
                 network: nn.Module = build_int8(source.config, load_state_dict(source), ops=CASTING_OPS)
             else:
                 network = build_network(source, ops=ops, dtype=storage)
-            return patcher_class(network, load_device=load_device, offload_device=offload_device)
+            return new_patcher(network, load_device, offload_device)
 
         return Patched(self.registry.get(weight_key(source, storage), build), dtype)
 

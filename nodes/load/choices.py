@@ -3,8 +3,8 @@
 A place is "<model folder>/<name>": a weight file of one of the host's folders, or a folder in the official or the
 diffusers layout below `models/ace_step`. What is shown of it is its name as ComfyUI's own loaders show it, of a folder
 its last part: the page offers downloads only for a value that equals a file's name. Where two places of one list would
-look the same, both are shown whole. The music box, which the pack brings, comes last. Only names are looked at here,
-because the host asks for the lists several times a prompt; what is inside is left to `ace_core/checkpoints`.
+look the same, both are shown whole. The music box, which the pack brings, comes last. Lists are made of names and of
+what the configs of folders say, because the host asks for them several times a prompt; only *auto* looks into files.
 
 Trap: workflows of the first versions hold whole places, and a name may become ambiguous after it was saved. Both stay
 valid; an ambiguous name means the first place of the list.
@@ -16,18 +16,21 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from ...ace_core import checks
-from ...ace_core.checkpoints.inspection import TEXT_ENCODER_FOLDERS, VAE_FOLDERS, ModelFiles, component_beside
-from ...ace_core.checkpoints.kinds import PUBLISHED_TEXT_ENCODER, PUBLISHED_VAE
+from ...ace_core.checkpoints import kinds
+from ...ace_core.checkpoints.components import component_beside, folder_kind, holders_of
+from ...ace_core.checkpoints.inspection import ModelFiles
+from ...ace_core.checkpoints.layouts import TEXT_ENCODER_FOLDERS, VAE_FOLDERS
 from ...ace_core.music_box import files as music_box
 from ..host import folders
 
 AUTO = "auto"
-TEXT_ENCODER_FILE = f"text_encoders/{PUBLISHED_TEXT_ENCODER}"
+TEXT_ENCODER_FILE = f"text_encoders/{kinds.PUBLISHED_TEXT_ENCODER}"
 PLANNER_MARK = "5hz"  # in the names of the official folders, acestep-5Hz-lm-1.7B and so on
 ALL_IN_ONE_MARK = "_aio"
-VAE_FILE = f"vae/{PUBLISHED_VAE}"
+VAE_FILE = f"vae/{kinds.PUBLISHED_VAE}"
 MUSIC_BOX = "music box"  # in the place of a model folder
 MUSIC_BOX_NAME = f"{MUSIC_BOX} (built in)"
 NAMELESS = ("text_encoder", "vae")  # folders whose names do not say what they belong to
@@ -46,25 +49,22 @@ _PLANNER_NAME = re.compile(rf"{PLANNER_MARK}|planner|(?<![a-z])lm(?![a-z])|qwen_
 
 def model_places() -> list[str]:
     """Places of the model: single files, all-in-one checkpoints, official and diffusers folders."""
-    others = (*TEXT_ENCODER_FOLDERS, *VAE_FOLDERS, *_COMPONENTS)
-    folders = [
-        name
-        for name, last, files in _ace_step_folders()
-        if files and last not in others and PLANNER_MARK not in last.lower()
+    return [
+        *_weight_files("diffusion_models"),
+        *_weight_files("checkpoints"),
+        *_ace_step_folders(kinds.MODEL),
+        f"{MUSIC_BOX}/model",
     ]
-    return [*_weight_files("diffusion_models"), *_weight_files("checkpoints"), *folders, f"{MUSIC_BOX}/model"]
 
 
 def text_encoder_places() -> list[str]:
     """Places of the text encoder."""
-    folders = [name for name, last, _ in _ace_step_folders() if last in TEXT_ENCODER_FOLDERS]
-    return [*_weight_files("text_encoders"), *_weight_files("checkpoints"), *folders]
+    return [*_weight_files("text_encoders"), *_weight_files("checkpoints"), *_ace_step_folders(kinds.TEXT_ENCODER)]
 
 
 def vae_places() -> list[str]:
     """Places of the VAE."""
-    folders = [name for name, last, _ in _ace_step_folders() if last in VAE_FOLDERS]
-    return [*_weight_files("vae"), *_weight_files("checkpoints"), *folders]
+    return [*_weight_files("vae"), *_weight_files("checkpoints"), *_ace_step_folders(kinds.VAE)]
 
 
 def planner_places() -> list[str]:
@@ -72,8 +72,7 @@ def planner_places() -> list[str]:
 
     The first choice is the default, so names of planners come first, then those of all-in-one checkpoints.
     """
-    folders = [name for name, last, files in _ace_step_folders() if files and PLANNER_MARK in last.lower()]
-    choices = [*_weight_files("text_encoders"), *_weight_files("checkpoints"), *folders]
+    choices = [*_weight_files("text_encoders"), *_weight_files("checkpoints"), *_ace_step_folders(kinds.PLANNER)]
     choices.sort(key=lambda choice: (not _PLANNER_NAME.search(choice), ALL_IN_ONE_MARK not in choice))
     return [*choices, f"{MUSIC_BOX}/planner"]
 
@@ -136,50 +135,88 @@ def _path(place: str) -> Path:
     return folders.model_path(folder, name)
 
 
-def text_encoder_path(choice: str, model: ModelFiles) -> Path:
-    """Where the text encoder is; *auto* looks into the model's own checkpoint or bundle, then for the published name.
+class Component(NamedTuple):
+    """A text encoder or a VAE, and how the node names it: its place, or where it comes with the model."""
+
+    path: Path
+    label: str
+
+
+def text_encoder(choice: str, model: ModelFiles) -> Component:
+    """The text encoder of a choice. *auto* looks into the model's own checkpoint or bundle, then for the published
+    name, then into the files of the list: those of its own folder, folders of `ace_step`, checkpoints.
 
     Raises:
         ValueError: the choice is not there.
-        FileNotFoundError: *auto* found none.
+        FileNotFoundError: *auto* found none, or several.
     """
+    return _component("text_encoder", choice, model, kinds.TEXT_ENCODER, text_encoder_places(), TEXT_ENCODER_FILE)
+
+
+def vae(choice: str, model: ModelFiles) -> Component:
+    """The VAE of a choice; see `text_encoder`."""
+    return _component("vae", choice, model, kinds.VAE, vae_places(), VAE_FILE)
+
+
+def _component(
+    widget: str, choice: str, model: ModelFiles, kind: str, places: Sequence[str], published: str
+) -> Component:
     if choice != AUTO:
-        return chosen_path("text_encoder", choice, text_encoder_places())
-    return _component_path(model, TEXT_ENCODER_FOLDERS, TEXT_ENCODER_FILE, "text encoder")
-
-
-def vae_path(choice: str, model: ModelFiles) -> Path:
-    """Where the VAE is; see `text_encoder_path`."""
-    if choice != AUTO:
-        return chosen_path("vae", choice, vae_places())
-    return _component_path(model, VAE_FOLDERS, VAE_FILE, "VAE")
-
-
-def _component_path(model: ModelFiles, folders: tuple[str, ...], published: str, what: str) -> Path:
-    beside = component_beside(model, folders)
+        return Component(chosen_path(widget, choice, places), _place(choice, places) or choice)
+    beside = component_beside(model, kind)
     if beside is not None:
-        return beside
-    try:
-        return _path(published)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"no {what} belongs to {model.path.name}, and {error}. Choose one in the node, or put the published file "
-            f"there and refresh the page (R). {WITHOUT_MODELS}"
-        ) from error
+        return Component(beside, "in the model's file" if beside == model.path else f"{beside.name}, beside the model")
+    if published in places:
+        return Component(_path(published), published)
+    for folder in (published.partition("/")[0], folders.ACE_STEP_FOLDER, "checkpoints"):
+        paths = {_path(place): place for place in places if place.startswith(f"{folder}/")}
+        found = holders_of(kind, paths)
+        if len(found) == 1:
+            return Component(found[0], f"{paths[found[0]]}, found by what is in it")
+        if found:
+            names = ", ".join(paths[path] for path in found)
+            raise FileNotFoundError(f"several hold a {kinds.spoken(kind)}: {names}. Choose one of them in {widget}.")
+    raise FileNotFoundError(
+        f"no {kinds.spoken(kind)} belongs to {model.path.name}, there is no {published}, and no other file of the list "
+        f"holds one. Choose one in the node, or put the published file there and refresh the page (R). {WITHOUT_MODELS}"
+    )
 
 
 def _weight_files(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in folders.model_files(folder)]
 
 
-def _ace_step_folders() -> list[tuple[str, str, bool]]:
-    """Choice, last part of the path and "is a model" of every folder below `models/ace_step` that holds a config."""
+def _ace_step_folders(kind: str) -> list[str]:
+    """Folders below `models/ace_step` of a network, by what their config says, else by their names."""
     names = [PurePosixPath(name.replace("\\", "/")) for name in folders.model_files(folders.ACE_STEP_FOLDER)]
     weights = {name.parent for name in names if name.suffix == ".safetensors"}
-    indexed = {name.parent for name in names if name.name in ("config.json", "model_index.json")}
+    configs = {name.parent for name in names if name.name == "config.json"}
+    indexed = configs | {name.parent for name in names if name.name == "model_index.json"}
     indexed |= {name.parent.parent for name in names if name.parent.name == "transformer"}
-    return [
-        (f"{folders.ACE_STEP_FOLDER}/{folder}", folder.name, folder in weights or folder / "transformer" in weights)
-        for folder in sorted(indexed)
-        if folder != PurePosixPath(".")
-    ]
+    found = []
+    for folder in sorted(indexed - {PurePosixPath(".")}):
+        is_network = folder in weights or folder / "transformer" in weights
+        said = _said_kind(folder) if is_network and folder in configs else None
+        named = _named_kind(folder.name) if is_network else _named_component(folder.name)
+        if (said or named) == kind:
+            found.append(f"{folders.ACE_STEP_FOLDER}/{folder}")
+    return found
+
+
+def _said_kind(folder: PurePosixPath) -> str | None:
+    try:
+        return folder_kind(folders.model_path(folders.ACE_STEP_FOLDER, f"{folder}/config.json"))
+    except FileNotFoundError:
+        return None
+
+
+def _named_kind(name: str) -> str | None:
+    """What a folder of this name holds whose config does not say it."""
+    if name in _COMPONENTS:
+        return None
+    return _named_component(name) or (kinds.PLANNER if PLANNER_MARK in name.lower() else kinds.MODEL)
+
+
+def _named_component(name: str) -> str | None:
+    named = {kinds.TEXT_ENCODER: TEXT_ENCODER_FOLDERS, kinds.VAE: VAE_FOLDERS}
+    return next((kind for kind, names in named.items() if name in names), None)

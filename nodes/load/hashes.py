@@ -44,7 +44,7 @@ def model_hashes(*wires: ModelWire) -> tuple[dict[str, str], list[str]]:
 
 
 def _weight_files(wire: AceModel | AceTextEncoder | AceVae | AcePlanner) -> Iterator[FileStamp]:
-    adapters = wire.adapters if isinstance(wire, AceModel) else ()
+    adapters = wire.adapters if isinstance(wire, AceModel | AcePlanner) else ()
     for file in (*wire.files, *(file for adapter in adapters for file in adapter.files)):
         if Path(file.path).suffix in _WEIGHT_SUFFIXES:
             yield file

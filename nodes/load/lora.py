@@ -8,21 +8,24 @@ from typing import Any
 
 import torch
 from comfy_api.v0_0_2 import io
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...ace_core.checkpoints.files import name_some
+from ...ace_core.checkpoints.files import PICKLE_SUFFIXES, name_some
 from ...ace_core.checkpoints.registry import stamp
 from ...ace_core.checks import check_choice
 from ...ace_core.loaded import AceModel
 from ...ace_core.lora.adapters import AppliedAdapter, Strengths, joined_change
 from ...ace_core.lora.extraction import Extraction, extract_lora
 from ...ace_core.lora.formats import (
+    PEFT_PICKLE,
     PEFT_WEIGHTS,
+    AdapterFiles,
     adapter_files,
     adapter_key,
     describe_adapter,
 )
 from ...ace_core.lora.saving import AdapterStyle, base_model_name, save_adapter
+from ...ace_core.runtime import Part
 from ...ace_core.stages.load import inspect_lora
 from .. import compat
 from ..host import adapters, feedback, folders, networks, results
@@ -46,15 +49,16 @@ class AceComposerLoadLora(io.ComfyNode):
             node_id="AceComposerLoadLora",
             display_name="ACE-Step Load LoRA",
             category=f"{CATEGORY}/load",
-            description="Apply a LoRA, LoHa, LoKr or DoRA to the model, in any published file format. Several "
+            description="Apply a LoRA, LoHa, LoKr, OFT or DoRA to the model, in any published file format. Several "
             "can be chained; other branches of the graph keep the model without it.",
-            search_aliases=["adapter", "lokr", "dora", "lycoris", "peft", "style"],
+            search_aliases=["adapter", "lokr", "dora", "oft", "lycoris", "peft", "style"],
             inputs=[
                 AceModelWire.Input("model", tooltip="From Load Models or another Load LoRA."),
                 io.Combo.Input(
                     "lora",
                     options=lora_options(),
-                    tooltip="A safetensors file in models/loras, or a PEFT folder in it.",
+                    tooltip="A safetensors file in models/loras, or a PEFT folder in it. Those of the planner go into "
+                    "Load Planner LoRA.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -106,14 +110,9 @@ class AceComposerLoadLora(io.ComfyNode):
     ) -> io.NodeOutput:
         check_offered("lora", lora, lora_options())
         files, remarks = inspect_lora(folders.model_path(FOLDER, lora), model)
-        applied = AppliedAdapter(
-            PurePosixPath(lora.replace("\\", "/")).name,
-            adapters.adapter_weights(files, model.dit),
-            Strengths(strength, strength_self, strength_cross),
-            adapter_key(files).files,
-        )
+        applied = applied_adapter(lora, files, model.dit, Strengths(strength, strength_self, strength_cross))
         adapted = model._replace(
-            dit=adapters.with_adapter(model.dit, applied.adapter, applied.strengths),
+            dit=adapters.with_adapter(model.dit, applied),
             adapters=(*model.adapters, applied),
         )
         lines = (f"{applied!r}: {describe_adapter(files)}", *_useless_strengths(applied), *remarks)
@@ -199,6 +198,12 @@ class AceComposerSaveLora(io.ComfyNode):
         return shown("\n".join((f"{FOLDER}/{place}", _size(extraction), *_left_out(model, base), *filled.notes)))
 
 
+def applied_adapter(lora: str, files: AdapterFiles, part: Part[nn.Module], strengths: Strengths) -> AppliedAdapter:
+    """The adapter of a choice, read for a network; trainers call all their folders alike, so its name is the choice."""
+    name = lora.replace("\\", "/")
+    return AppliedAdapter(name, adapters.adapter_weights(files, part), strengths, adapter_key(files).files)
+
+
 def lora_name_input() -> Any:
     return io.String.Input(
         "name",
@@ -209,13 +214,20 @@ def lora_name_input() -> Any:
 
 
 def lora_options() -> list[str]:
-    """The adapters in the host's folder: safetensors files, and for a file of peft the folder it lies in."""
+    """The adapters in the host's folder: safetensors files, and for a file of peft the folder it lies in.
+
+    Pickles are offered too, as ComfyUI does: who chooses one reads why it is not opened. Those beside an adapter are
+    states of its trainer.
+    """
+    names = {PurePosixPath(name.replace("\\", "/")): name for name in folders.model_files(FOLDER)}
+    with_adapters = {path.parent for path in names if path.suffix in SUFFIXES and path.parent.name}
     options = []
-    for name in folders.model_files(FOLDER):
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.name == PEFT_WEIGHTS and path.parent.name:
+    for path, name in names.items():
+        if path.suffix in PICKLE_SUFFIXES and path.parent in with_adapters:
+            continue
+        if path.name in (PEFT_WEIGHTS, PEFT_PICKLE) and path.parent.name:
             options.append(path.parent.as_posix())
-        elif path.suffix in SUFFIXES:
+        elif path.suffix in (*SUFFIXES, *PICKLE_SUFFIXES):
             options.append(name)
     return options
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from comfy_api.v0_0_2 import io
 
@@ -41,21 +41,22 @@ class AceComposerLoadModels(io.ComfyNode):
                     options=[choices.AUTO, *choices.shown(choices.text_encoder_places())],
                     default=choices.AUTO,
                     tooltip="Qwen3-Embedding-0.6B. auto: the one that comes with the model, else "
-                    f"{choices.TEXT_ENCODER_FILE}.",
+                    f"{choices.TEXT_ENCODER_FILE}, else the one file that holds one, whatever its name.",
                 ),
                 io.Combo.Input(
                     "vae",
                     options=[choices.AUTO, *choices.shown(choices.vae_places())],
                     default=choices.AUTO,
-                    tooltip=f"The ACE-Step 1.5 VAE. auto: the one that comes with the model, else {choices.VAE_FILE}.",
+                    tooltip="The ACE-Step 1.5 VAE, or one of the community. auto: the one that comes with the model, "
+                    f"else {choices.VAE_FILE}, else the one file that holds one, whatever its name.",
                 ),
                 io.Combo.Input(
                     "variant",
                     options=list(VARIANT_CHOICES),
                     default=choices.AUTO,
                     tooltip="What the model was trained as; sets the default steps, shift and guidance of Sample. "
-                    "auto reads it from the config or the file name; choose it for a renamed file. sft-turbo: a "
-                    "merge of sft and turbo.",
+                    "auto reads it from the config, the graph that ComfyUI saved with a merge, or the file name; "
+                    "choose it for a renamed file. sft-turbo: a merge of sft and turbo.",
                 ),
                 compat.advanced(
                     io.Combo.Input(
@@ -94,7 +95,7 @@ class AceComposerLoadModels(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, model: str, text_encoder: str, vae: str, **_: object) -> str:
-        return fingerprint(chosen_sources(model, text_encoder, vae).stamps)
+        return fingerprint(chosen_sources(model, text_encoder, vae).sources.stamps)
 
     @classmethod
     def execute(
@@ -102,14 +103,26 @@ class AceComposerLoadModels(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("variant", variant, VARIANT_CHOICES)
         check_choice("precision", precision, get_args(Precision))
-        sources = chosen_sources(model, text_encoder, vae)
+        chosen = chosen_sources(model, text_encoder, vae)
+        sources = chosen.sources
         loaded = load_models(NETWORKS, sources, variant=None if variant == "auto" else variant, precision=precision)
         dtype = str(loaded[0].dtype).removeprefix("torch.")
-        note = sources.model.variant_note if variant == "auto" else None
-        return shown("\n".join(filter(None, (f"{loaded[0]!r}, {dtype}", note))), *loaded)
+        guess = (sources.model.variant_note,) if variant == "auto" and sources.model.variant_note else ()
+        return shown("\n".join((f"{loaded[0]!r}, {dtype}", chosen.components, *guess, *sources.notes)), *loaded)
 
 
-def chosen_sources(model: str, text_encoder: str, vae: str) -> ModelSources:
+class ChosenSources(NamedTuple):
+    """Inspected files, and a line about which text encoder and VAE they are."""
+
+    sources: ModelSources
+    components: str
+
+
+def chosen_sources(model: str, text_encoder: str, vae: str) -> ChosenSources:
     """Inspect the files that the choices lead to."""
     files = inspect_model(choices.chosen_path("model", model, choices.model_places()))
-    return inspect_models(files, choices.text_encoder_path(text_encoder, files), choices.vae_path(vae, files))
+    encoder, decoder = choices.text_encoder(text_encoder, files), choices.vae(vae, files)
+    line = f"text encoder: {encoder.label}; VAE: {decoder.label}"
+    if encoder.label == decoder.label:
+        line = f"text encoder and VAE: {encoder.label}"
+    return ChosenSources(inspect_models(files, encoder.path, decoder.path), line)

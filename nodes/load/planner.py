@@ -6,6 +6,7 @@ from typing import get_args
 
 from comfy_api.v0_0_2 import io
 
+from ...ace_core.checkpoints.inspection import inspect_planner
 from ...ace_core.checks import check_choice
 from ...ace_core.runtime import Precision
 from ...ace_core.stages.load import load_planner, planner_stamps
@@ -78,4 +79,5 @@ class AceComposerLoadPlanner(io.ComfyNode):
         path = choices.chosen_path("planner", planner, choices.planner_places())
         loaded = load_planner(NETWORKS, path, precision=precision, int8=weights == INT8)
         dtype = str(loaded.lm.dtype).removeprefix("torch.")
-        return shown(f"{loaded!r}, {dtype}, {weights} weights", loaded)
+        notes = inspect_planner(path).notes
+        return shown("\n".join((f"{loaded!r}, {dtype}, {weights} weights", *notes)), loaded)

@@ -255,9 +255,9 @@ def _saved(
 
 def _adapted(model: AceModel, place: Path) -> AceModel:
     """The model with an adapter that was saved."""
-    weights = adapters.adapter_weights(inspect_adapter(place), model.dit)
+    weights = adapters.adapter_weights(inspect_adapter(place, "model"), model.dit)
     applied = AppliedAdapter(place.name, weights, Strengths())
-    dit = adapters.with_adapter(model.dit, applied.adapter, applied.strengths)
+    dit = adapters.with_adapter(model.dit, applied)
     return model._replace(dit=dit, adapters=(applied,))
 
 

@@ -30,7 +30,7 @@ ENGINE_ARROWS: Mapping[str, Collection[str]] = {
     "song": ("audio", "checks", "json_files"),
     "checkpoints": ("audio", "checks", "json_files", "models", "progress"),
     "runtime": ("checkpoints", "models", "progress"),
-    "lora": ("checkpoints", "checks", "files", "json_files", "models", "tensor_files"),
+    "lora": ("checkpoints", "checks", "files", "json_files", "tensor_files"),
     "sampling": ("audio", "checkpoints", "checks"),
     "analysis": ("audio", "json_files", "progress", "song"),
     "planner": ("audio", "checkpoints", "checks", "models", "progress", "runtime", "song"),

@@ -14,7 +14,7 @@ import torch
 from adapter_files import RandomLora, attention_shapes, random_lora, write_diffusers_file, write_peft_folder
 from comfyui_client import ComfyUIClient
 from music import write_wav
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from song_runs import (
     SHORT_SECONDS,
     Prompt,
@@ -49,9 +49,15 @@ def write_dora(path: Path, lora: RandomLora) -> None:
     save_adapter(path, adapters, "peft", base_model="acestep-v15-base", metadata={}, dtype=torch.float32)
 
 
+def write_oft(path: Path, shapes: Mapping[str, tuple[int, int]]) -> None:
+    generator = torch.Generator().manual_seed(6)
+    blocks = {module: torch.randn(rows // 8, 8, 8, generator=generator) for module, (rows, _) in shapes.items()}
+    save_file({f"diffusion_model.decoder.{module}.oft_blocks": 0.1 * block for module, block in blocks.items()}, path)
+
+
 @pytest.fixture(scope="module")
 def loras(models_directory: Path) -> Iterator[Path]:
-    """`models/loras` with one.safetensors and the folder two (LoRA), the folder dora, xl.safetensors, and a model."""
+    """`models/loras` with one and the folder two (LoRA), the folder dora, oft, xl, a model, and pickles."""
     folder = models_directory / "loras"
     before = {*folder.iterdir()}
     models = models_directory / "diffusion_models"
@@ -59,9 +65,13 @@ def loras(models_directory: Path) -> Iterator[Path]:
     write_diffusers_file(folder / "one.safetensors", random_lora(shapes, seed=1))
     write_peft_folder(folder / "two", random_lora(shapes, seed=2))
     write_dora(folder / "dora", random_lora(shapes, seed=3))
+    write_oft(folder / "oft.safetensors", shapes)
     xl = decoder_shapes(models / "acestep_v1.5_xl_turbo_bf16.safetensors")
     write_diffusers_file(folder / "xl.safetensors", random_lora(xl))
     shutil.copyfile(models / "acestep_v1.5_turbo.safetensors", folder / "model.safetensors")
+    (folder / "old").mkdir()
+    for pickle in ("old/adapter_model.bin", "two/training_state.pt", "style.pt"):
+        torch.save({"layers.0.self_attn.q_proj.lora_A.weight": torch.ones(2, 2)}, folder / pickle)
     yield folder
     for path in {*folder.iterdir()} - before:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -182,7 +192,7 @@ def test_what_cannot_be_used_is_refused_in_words(report: Report) -> None:
     assert "made for a model that is 80 wide, this one is 64 wide" in refusals["other size"]
     assert "'gone.safetensors' not in ['dora'" in refusals["not there"]
     assert "not in [" in refusals["outside"]
-    assert "nothing in" in refusals["a model"] and "belongs to the decoder" in refusals["a model"]
+    assert "the ACE-Step 1.5 model itself" in refusals["a model"] and "no adapter" in refusals["a model"]
     assert "has no adapters: put Load LoRA before this node" in refusals["no adapters"]
     assert "both models have the same weights" in refusals["same model"]
     assert "leads out of" in refusals["name outside"]
@@ -204,6 +214,13 @@ def test_files_and_peft_folders_are_offered(client: ComfyUIClient, loras: Path) 
     options = described["input"]["required"]["lora"][1]["options"]
     assert {"one.safetensors", "two", "dora", "xl.safetensors"} <= set(options)
     assert not any("adapter_model" in option for option in options)
+    assert {"old", "style.pt"} <= set(options) and not any("training_state" in option for option in options)
+
+
+def test_pickles_are_offered_and_not_opened(client: ComfyUIClient, loras: Path) -> None:
+    for name in ("old", "style.pt"):
+        failure = observe(client, with_lora(name)).failure
+        assert failure is not None and "is a PyTorch pickle, which can run code when it is opened" in failure
 
 
 def test_branches_of_one_graph(client: ComfyUIClient, loras: Path) -> None:
@@ -240,6 +257,13 @@ def test_the_node_says_what_it_did_and_what_is_odd(client: ComfyUIClient, loras:
     assert "trained on a base model and this one is turbo" in text
     base = latents_of(client, succeed(client, latent_prompt(song_prompt(sample={"steps": 2}))))
     assert np.array_equal(latents_of(client, run), base)
+
+
+def test_an_oft_turns_the_weights(client: ComfyUIClient, loras: Path) -> None:
+    run, half, off = (succeed(client, with_lora("oft.safetensors", strength=strength)) for strength in (1.0, 0.5, 0.0))
+    assert text_of(run, "lora") == "oft.safetensors x 1: OFT, block size 8, 32 weights"
+    latents, nearer, base = (latents_of(client, item) for item in (run, half, off))
+    assert 0.01 < np.abs(nearer - base).max() < np.abs(latents - base).max()
 
 
 def test_a_replaced_file_is_read_again(client: ComfyUIClient, loras: Path) -> None:

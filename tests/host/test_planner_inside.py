@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ Report = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def report(run_inside: Callable[[str], Report]) -> Report:
+def report(run_inside: Callable[[str], Report], planner_loras: Path) -> Report:
     return run_inside("inside_planner.py")
 
 
@@ -28,6 +29,20 @@ def test_each_kind_of_weights_has_one_patcher(report: Report) -> None:
     assert sharing["grammars"] == 1
     assert sharing["inference tensors"] == 0
     assert sharing["alive after the last"] == 0
+
+
+@pytest.mark.parametrize("weights", ["full", "int8"])
+def test_branches_with_adapters_do_not_change_one_another(report: Report, weights: str) -> None:
+    branches = case(report, "adapters")[weights]
+    assert branches["equal to each alone"] and branches["off is base"] and branches["different"] == 4
+    assert branches["base unchanged"] and branches["weights are shared"]
+    assert branches["shown"].endswith(" + artist x 1 + artist_lokr.safetensors x 0.5")
+
+
+def test_adapters_are_added_to_streamed_weights(report: Report) -> None:
+    streamed = case(report, "streamed_adapters")
+    assert streamed["streamed layers"] > 0
+    assert streamed["distance"] <= 1e-4 and streamed["equal"]
 
 
 def test_int8_weights_take_a_quarter(report: Report) -> None:

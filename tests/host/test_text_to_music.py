@@ -66,7 +66,10 @@ def test_every_node_runs_once_and_nothing_complains(first_run: tuple[Run, list[S
 
 def test_the_nodes_show_what_they_used(first_run: tuple[Run, list[Sound], str]) -> None:
     run, _, _ = first_run
-    assert text_of(run, "load") == "ACE-Step 1.5 2B turbo (acestep_v1.5_turbo.safetensors), float32"
+    assert text_of(run, "load").splitlines() == [
+        "ACE-Step 1.5 2B turbo (acestep_v1.5_turbo.safetensors), float32",
+        "text encoder: text_encoders/qwen_0.6b_ace15.safetensors; VAE: vae/ace_1.5_vae.safetensors",
+    ]
     assert text_of(run, "sample").splitlines()[:2] == [
         "8 steps, shift 3, euler, no guidance, wavelet correction",
         "wavelet correction: low 0.05, high 0.02",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import gc
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -58,6 +59,14 @@ def start_comfyui(comfyui: Path, base_directory: Path, *, cpu: bool = True) -> N
 
 def pack_module(name: str) -> Any:
     return importlib.import_module(f"{PACK}.{name}")
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Of all of a network's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def management() -> Any:
@@ -132,10 +141,10 @@ def model_patchers(model: str, load_device: torch.device) -> dict[str, Any]:
         "condition_encoder": (files.condition_encoder, "diffusion"),
         "audio_tokenizer": (files.audio_tokenizer, "diffusion"),
         "text_encoder": (
-            inspection.inspect_text_encoder(choice.text_encoder_path(choice.TEXT_ENCODER_FILE, files)),
+            inspection.inspect_text_encoder(choice.text_encoder(choice.TEXT_ENCODER_FILE, files).path),
             "text",
         ),
-        "vae": (inspection.inspect_vae(choice.vae_path(choice.VAE_FILE, files)), "vae"),
+        "vae": (inspection.inspect_vae(choice.vae(choice.VAE_FILE, files).path), "vae"),
     }
     with accelerator() if load_device == META else replaced(management()):
         load = networks().load

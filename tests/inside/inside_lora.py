@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import hashlib
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +29,7 @@ from inside_comfyui import (
     raised_when_cancelled,
     replaced,
     resident_bytes,
+    weights_hash,
 )
 from safetensors.torch import load_file
 from torch import Tensor
@@ -59,13 +59,6 @@ def sample(model: Any, conditioning: Any) -> Tensor:
     (latent,) = execute("AceComposerSample", model=model, conditioning=conditioning, **sampler)
     samples: Tensor = latent["samples"]
     return samples.clone()
-
-
-def weights_hash(network: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode() + tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def merged(model: Any) -> Any:
@@ -160,7 +153,7 @@ def unloading() -> dict[str, Any]:
 def dynamic_loading() -> dict[str, Any]:
     """Newer hosts copy the adapters' tensors into one buffer on the accelerator before they add them to a weight."""
     patching = importlib.import_module("comfy.model_patcher")
-    dit = lora(lora(load_models()[0], "one.safetensors"), "dora", 0.5).dit.patcher
+    dit = lora(lora(lora(load_models()[0], "one.safetensors"), "dora", 0.5), "oft.safetensors", 0.5).dit.patcher
     weights = dit.model.state_dict()
     differences = []
     for name in dit.patches:

@@ -12,7 +12,18 @@ import weakref
 from typing import Any
 
 import torch
-from inside_comfyui import CPU, META, PLANNER, accelerator, execute, main, management, pack_module, replaced
+from inside_comfyui import (
+    CPU,
+    META,
+    PLANNER,
+    accelerator,
+    execute,
+    main,
+    management,
+    pack_module,
+    replaced,
+    weights_hash,
+)
 from torch import Tensor
 
 CODES = 12
@@ -21,6 +32,11 @@ CODES = 12
 def load_planner(precision: str = "auto", weights: str = "full") -> Any:
     (planner,) = execute("AceComposerLoadPlanner", planner=PLANNER, precision=precision, weights=weights)
     return planner
+
+
+def with_lora(planner: Any, name: str, strength: float = 1.0) -> Any:
+    (adapted,) = execute("AceComposerLoadPlannerLora", planner=planner, lora=name, strength=strength)
+    return adapted
 
 
 def ready_planner(planner: Any, **room: int) -> Any:
@@ -67,6 +83,63 @@ def sharing() -> dict[str, Any]:
     management().cleanup_models_gc()
     result["alive after the last"] = sum(network() is not None for network in networks)
     return result
+
+
+def adapters() -> dict[str, Any]:
+    """Branches with other adapters, one after the other and again, for both kinds of weights."""
+    result: dict[str, Any] = {}
+    for weights in ("full", "int8"):
+        base = load_planner(weights=weights)
+        hashed = weights_hash(base.lm.patcher.model)
+        branches = {
+            "base": lambda base=base: base,
+            "lora": lambda base=base: with_lora(base, "artist"),
+            "lokr": lambda base=base: with_lora(base, "artist_lokr.safetensors", 0.5),
+            "both": lambda base=base: with_lora(with_lora(base, "artist"), "artist_lokr.safetensors", 0.5),
+            "off": lambda base=base: with_lora(base, "artist", 0.0),
+        }
+        alone = {}
+        for name, branch in branches.items():
+            alone[name] = codes_of(branch())
+            management().unload_all_models()
+        planners = {name: branch() for name, branch in branches.items()}
+        order = (*planners, *reversed(planners), "base")
+        result[weights] = {
+            "equal to each alone": all(codes_of(planners[name]) == alone[name] for name in order),
+            "different": len({str(codes) for codes in alone.values()}),
+            "off is base": alone["off"] == alone["base"],
+            "shown": repr(planners["both"]),
+        }
+        management().unload_all_models()
+        result[weights]["base unchanged"] = weights_hash(base.lm.patcher.model) == hashed
+        tensors = {tensor.data_ptr() for tensor in base.lm.network.parameters()}
+        result[weights]["weights are shared"] = tensors <= {
+            tensor.data_ptr() for tensor in planners["both"].lm.network.state_dict().values()
+        }
+    return result
+
+
+def streamed_adapters() -> dict[str, Any]:
+    """On the CPU: an adapted planner of which the host loaded a part, and changes the rest at use."""
+    planner = with_lora(load_planner(), "artist")
+    expected, states = codes_of(planner), states_of(planner)
+    management().unload_all_models()
+    planner.lm.patcher.load(CPU, lowvram_model_memory=planner.lm.patcher.model_size() // 3)
+    layers = planner.lm.network.modules()
+    result: dict[str, Any] = {"streamed layers": sum(bool(getattr(layer, "weight_function", [])) for layer in layers)}
+    with replaced(management(), load_models_gpu=lambda *_, **__: None):
+        result["distance"] = float((states_of(planner) - states).abs().max())
+        result["equal"] = codes_of(planner) == expected
+    planner.lm.patcher.detach()
+    return result
+
+
+def states_of(planner: Any) -> Tensor:
+    """Hidden states of a few rows, which take the layers' quick way."""
+    ready = ready_planner(planner, songs=1)
+    with torch.inference_mode():
+        states: Tensor = ready.lm(torch.arange(1, 5)[None], torch.float32)
+    return states
 
 
 def int8_on_an_accelerator() -> dict[str, str]:
@@ -174,6 +247,8 @@ def dequantised() -> dict[str, float]:
 
 CASES = (
     sharing,
+    adapters,
+    streamed_adapters,
     int8_on_an_accelerator,
     streaming_to_an_accelerator,
     streaming_keeps_results,

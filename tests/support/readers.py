@@ -134,6 +134,9 @@ KINDS: Mapping[str, Kind] = {
     "merges": Kind("vocabulary/merges.txt", partial(above, load_tokenizer)),
     "lora": Kind("lora/adapter_model.safetensors", adapter),
     "lora config": Kind("lora/adapter_config.json", partial(above, adapter)),
+    "oft": Kind("oft/adapter_model.safetensors", adapter),
+    "oft config": Kind("oft/adapter_config.json", partial(above, adapter)),
+    "lycoris oft": Kind("oft/lycoris.safetensors", adapter),
     **{f"lora {style}": Kind(f"loras/{style}.safetensors", adapter) for style in ("diffusers", "kohya", "lycoris")},
     "blueprint": Kind("plans/plan.json", partial(text, plans_from_json)),
     "official plan": Kind("plans/official.json", partial(text, plans_from_json)),
@@ -198,7 +201,7 @@ def write_originals(folder: Path) -> None:
     for layout in ("official", "official_sharded", "diffusers"):
         write_tiny(folder / layout.removeprefix("official_"), layout)
     write_tiny_planner(folder, "official").rename(folder / "planner")
-    for name in ("lora", "loras", "plans", "songs", "lyrics", "labels", "training", "state", "vocabulary"):
+    for name in ("lora", "loras", "oft", "plans", "songs", "lyrics", "labels", "training", "state", "vocabulary"):
         (folder / name).mkdir()
     _write_vocabulary(folder / "vocabulary")
     _write_adapters(folder)
@@ -247,6 +250,11 @@ def _write_adapters(folder: Path) -> None:
     save_file(tensors, folder / "lora" / "adapter_model.safetensors", {"lora_adapter_metadata": '{"transformer.r": 4}'})
     config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "alpha_pattern": {"q_proj": 2}, "rank_pattern": {"k": 2}}
     (folder / "lora" / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    save_file({f"{module}.oft_R.weight": torch.ones(16, 6)}, folder / "oft" / "adapter_model.safetensors")
+    rotation = {"peft_type": "OFT", "r": 16, "coft": True, "eps": 0.5, "num_cayley_neumann_terms": 5}
+    (folder / "oft" / "adapter_config.json").write_text(json.dumps(rotation), encoding="utf-8")
+    blocks = {f"{module}.oft_blocks": torch.ones(8, 8, 8), f"{module}.rescale": torch.ones(64, 1)}
+    save_file({**blocks, f"{module}.alpha": torch.tensor(0.1)}, folder / "oft" / "lycoris.safetensors")
     small = random_lora({"layers.0.self_attn.q_proj": (64, 64), "layers.1.cross_attn.v_proj": (32, 64)})
     for style in ("diffusers", "kohya", "lycoris"):
         STYLES[style](folder / "loras" / f"{style}.safetensors", small)

@@ -120,11 +120,16 @@ def test_qwen3_names_with_and_without_prefix(pretend: Pretend, name: str, prefix
     assert stored_names(source) == sorted(shapes)
 
 
-def test_an_embedding_model_may_carry_an_unused_head_but_a_planner_may_not(pretend: Pretend) -> None:
+def test_an_embedding_model_may_carry_an_unused_head_but_a_planner_only_its_embedding(pretend: Pretend) -> None:
     head = {"lm_head.weight": (151_669, 1024)}
-    assert "lm_head.weight" not in inspect_text_encoder(pretend(inventory("text_encoder") | head)).entries
-    with pytest.raises(CheckpointError, match=r"unknown lm_head\.weight"):
+    text_encoder = inspect_text_encoder(pretend(inventory("text_encoder") | head))
+    assert "lm_head.weight" not in text_encoder.entries and text_encoder.equal == ()
+    with pytest.raises(CheckpointError, match=r"an output matrix of its own \(lm_head\.weight\)"):
         inspect_planner(pretend(inventory("lm_0.6B") | head))
+    shapes = inventory("lm_0.6B")
+    planner = inspect_planner(pretend(shapes | {"lm_head.weight": shapes["embed_tokens.weight"]}))
+    assert "lm_head.weight" not in planner.entries
+    assert [[tensor.name for tensor in pair] for pair in planner.equal] == [["lm_head.weight", "embed_tokens.weight"]]
 
 
 @pytest.mark.parametrize("prefix", ["", "vae."])

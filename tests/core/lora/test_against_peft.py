@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,12 @@ from diffusers.loaders import AceStepLoraLoaderMixin
 from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
 from diffusers.training_utils import _collate_lora_metadata
 from networks import PEER_NAMES, diffusers_dit
-from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, PeftConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import load_file
 from torch import Tensor
 
+from ace_core.checkpoints.files import CheckpointError
 from ace_core.lora.adapters import Adapter, AppliedAdapter, Strengths, joined_change, weight_change
 from ace_core.lora.formats import check_fits, inspect_adapter, load_adapter
 from ace_core.lora.saving import save_adapter
@@ -51,6 +56,21 @@ CONFIGS: dict[str, Callable[[], PeftConfig]] = {
         r=2, alpha=8, target_modules=TARGETS, init_weights=False, decompose_both=True
     ),
     "whole LoKr": lambda: LoKrConfig(r=64, alpha=8, target_modules=TARGETS, init_weights=False),
+    "OFT": lambda: OFTConfig(oft_block_size=8, target_modules=TARGETS),
+    "OFT by the number of blocks": lambda: OFTConfig(r=4, oft_block_size=0, target_modules=TARGETS),
+    "OFT of every matrix": lambda: OFTConfig(
+        oft_block_size=4,
+        target_modules=[*TARGETS, "gate_proj", "up_proj", "down_proj", "linear_1", "time_proj", "condition_embedder"],
+    ),
+    "OFT with the inverse": lambda: OFTConfig(oft_block_size=8, target_modules=TARGETS, use_cayley_neumann=False),
+    **{
+        f"OFT of {terms} terms": partial(
+            OFTConfig, oft_block_size=8, target_modules=TARGETS, num_cayley_neumann_terms=terms
+        )
+        for terms in (2, 3, 4, 9)
+    },
+    "OFT of one block for all": lambda: OFTConfig(oft_block_size=8, target_modules=TARGETS, block_share=True),
+    "COFT": lambda: OFTConfig(oft_block_size=8, target_modules=TARGETS, coft=True, eps=1.5),
 }
 
 
@@ -88,6 +108,52 @@ def test_changes_equal_the_merge_of_peft(tmp_path: Path, dit: DiT, weights: dict
     found = changes_of(tmp_path, weights)
     merged = model.merge_and_unload().state_dict()
     assert_same_changes(found, {name: merged[name] - tensor for name, tensor in weights.items()})
+
+
+@pytest.mark.parametrize(("version", "last"), [(None, 2), ("0.17.1", 2), ("0.18.0.dev0@1f3a", 1), ("1.0", 1)])
+def test_the_series_of_an_oft_is_that_of_its_version(
+    tmp_path: Path, dit: DiT, weights: dict[str, Tensor], version: str | None, last: int
+) -> None:
+    """Against the sum written out: peft 0.16 and 0.17 counted the last of the terms in full."""
+    peft_model(dit, CONFIGS["OFT"]()).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"peft_version": version}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    name = "layers.1.self_attn.q_proj.weight"
+    packed = load_file(tmp_path / "adapter_model.safetensors")[
+        f"base_model.model.{name.removesuffix('.weight')}.oft_R.weight"
+    ]
+    turned = weights[name].clone()
+    for number, triangle in enumerate(packed):
+        q = torch.zeros(8, 8)
+        for value, (row, column) in zip(triangle, itertools.combinations(range(8), 2), strict=True):
+            q[row, column], q[column, row] = value, -value
+        rotation = torch.eye(8) + 2 * q + 2 * q @ q + 2 * q @ q @ q + last * q @ q @ q @ q
+        inputs = slice(8 * number, 8 * number + 8)
+        turned[:, inputs] = weights[name][:, inputs] @ rotation.T
+    found = changes_of(tmp_path, weights)[name]
+    assert found.abs().max() > 0.1
+    assert torch.allclose(found, turned - weights[name], rtol=1e-4, atol=1e-4)
+
+
+def test_an_oft_of_peft_needs_its_config(tmp_path: Path, dit: DiT) -> None:
+    peft_model(dit, CONFIGS["OFT"]()).save_pretrained(tmp_path)
+    (tmp_path / "adapter_config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"mean nothing without its adapter_config.json"):
+        inspect_adapter(tmp_path)
+
+
+@pytest.mark.parametrize("block_size", [7, 64])
+def test_an_oft_of_another_size_is_refused(
+    tmp_path: Path, dit: DiT, weights: dict[str, Tensor], block_size: int
+) -> None:
+    wide = copy.deepcopy(dit)
+    wide.layers[0].self_attn.q_proj = torch.nn.Linear(block_size * 3, 64, bias=False)
+    config = OFTConfig(oft_block_size=block_size, target_modules=["layers.0.self_attn.q_proj"])
+    peft_model(wide, config).save_pretrained(tmp_path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    with pytest.raises(CheckpointError, match=rf"a model that is {3 * block_size} wide, this one is 64 wide"):
+        check_fits(inspect_adapter(tmp_path), shapes, "the model", "turbo")
 
 
 def test_a_folder_saved_here_is_read_by_peft(
@@ -169,7 +235,7 @@ def test_what_diffusers_saves_is_read(
 
 
 def test_strengths_multiply_the_change(tmp_path: Path, dit: DiT, weights: dict[str, Tensor]) -> None:
-    for kind in ("LoRA", "DoRA"):
+    for kind in ("LoRA", "DoRA", "OFT"):
         path = tmp_path / kind
         peft_model(dit, CONFIGS[kind]()).save_pretrained(path)
         whole = changes_of(path, weights)

@@ -43,12 +43,75 @@ def test_every_matrix_of_the_decoder_can_be_adapted(size: str, layout: str) -> N
         "base_model.model.layers.0.self_attn.q_norm.lora_A.weight",
         "base_model.model.layers.0.self_attn.q_proj.weight",
         "base_model.model.proj_in.1.lora_A.weight",
-        "layers.0.self_attn.q_proj.oft_blocks",
+        "lora_te1_model_layers_0_self_attn_q_proj.lora_up.weight",
+        "text_encoders.qwen3_06b.transformer.model.layers.0.self_attn.q_proj.lora_A.weight",
+        "diffusion_model.diffusion_model.layers.0.self_attn.q_proj.lora_A.weight",
+        "lora_unet_transformer_layers_0_self_attn_q_proj.alpha",
+        "lora_unet_layers.0.self_attn.q_proj.alpha",
+        "base_model.model.layers_0_self_attn_q_proj.lora_A.weight",
+        "base_model.model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+        "base_model.model.lm_head.lora_A.weight",
+        "base_model.model.model.embed_tokens.lora_embedding_A",
         "alpha",
     ],
 )
-def test_nothing_else_is_taken_for_the_decoders(name: str) -> None:
+def test_nothing_else_is_taken_for_the_decoders_or_the_planners(name: str) -> None:
     assert parse_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "target"),
+    [
+        ("diffusion_model.decoder.", "model"),
+        ("model.diffusion_model.", "model"),
+        ("decoder.", "model"),
+        ("decoder.base_model.model.", "model"),
+        ("transformer.base_model.model.", "model"),
+        ("base_model.model.decoder.", "model"),
+        ("lora_unet_decoder_", "model"),
+        ("lora_unet_", "model"),
+        ("lora_transformer_", "model"),
+        ("lycoris_decoder_", "model"),
+        ("base_model.model.model.", "planner"),
+        ("model.", "planner"),
+        ("text_encoders.qwen3_2b.transformer.model.", "planner"),
+        ("lycoris_model_", "planner"),
+        ("base_model.model.", None),
+        ("lycoris_", None),
+        ("", None),
+    ],
+)
+def test_a_prefix_says_whose_name_it_is(prefix: str, target: str | None) -> None:
+    modules = (
+        "layers.11.self_attn.q_proj",
+        "layers.3.mlp.down_proj",
+        "layers.0.cross_attn.v_proj",
+        "condition_embedder",
+    )
+    for module in modules:
+        spelled = module.replace(".", "_") if prefix.endswith("_") else module
+        parsed = parse_name(f"{prefix}{spelled}.lora_A.weight")
+        assert parsed is not None
+        assert (parsed.weight, parsed.prefix, parsed.target) == (f"{module}.weight", prefix, target)
+        assert parsed.is_decoders == (module in modules[2:])
+
+
+def test_every_matrix_of_the_planner_can_be_adapted() -> None:
+    shapes = json.loads((KEYS / "lm_1.7B.json").read_text(encoding="utf-8"))
+    modules = [
+        name.removesuffix(".weight")
+        for name, shape in shapes.items()
+        if len(shape) == 2 and name != "embed_tokens.weight"
+    ]
+    assert len(modules) == 28 * 7
+    for module in modules:
+        peft, flat = (
+            parse_name(f"base_model.model.model.{module}.lora_B.weight"),
+            parse_name(f"lycoris_{module.replace('.', '_')}.lokr_w1"),
+        )
+        assert peft is not None and flat is not None
+        assert peft.weight == flat.weight == f"{module}.weight" in shapes
+        assert peft.target == "planner" and flat.target is None
 
 
 @pytest.mark.parametrize(
@@ -71,6 +134,10 @@ def test_nothing_else_is_taken_for_the_decoders(name: str) -> None:
         (".lokr_t2", "Tucker core"),
         (".lora_B.bias", "bias of the adapter"),
         (".scalar", "scalar"),
+        (".oft_R.weight", "oft_R"),
+        (".oft_R.default.weight", "oft_R"),
+        (".oft_blocks", "oft_blocks"),
+        (".rescale", "rescale"),
     ],
 )
 def test_parts(ending: str, part: str) -> None:

@@ -437,5 +437,16 @@ def test_a_hostile_file_is_refused() -> None:
 
 
 def test_the_field_table_and_blueprint_agree() -> None:
-    assert SONG_FIELDS == tuple(field.name for field in dataclasses.fields(Blueprint) if field.name != "planned")
+    names = [field.name for field in dataclasses.fields(Blueprint)]
+    assert (*SONG_FIELDS, "planned", "planner") == tuple(names)
     assert AUTO_FIELDS == ("caption", "lyrics", "language", "bpm", "key", "time_signature", "duration_seconds")
+
+
+def test_the_planner_is_named_as_long_as_it_wrote_something() -> None:
+    planned = dataclasses.replace(with_planned_values(Blueprint(caption="pop"), bpm=90, key="C major"), planner="4B")
+    assert planned.planner == "4B"
+    assert planned == dataclasses.replace(planned, planner="1.7B")
+    assert with_user_values(planned, bpm=100).planner == "4B"
+    assert with_user_values(planned, bpm=100, key=None).planner == ""
+    assert Blueprint(caption="pop", planner="4B").planner == ""
+    assert "planner" not in blueprints_to_json([planned])

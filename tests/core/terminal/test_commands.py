@@ -17,9 +17,11 @@ import pytest
 import torch
 from adapter_files import attention_shapes, random_lora, write_diffusers_file
 from numpy.typing import NDArray
+from planner_adapters import write_planner_lokr
 from recordings_of_kinds import write_recording
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_checkpoints import LAYOUTS, Layout, write_tiny
+from tiny_planner import planner_weights
 
 from ace_core.song.blueprint import Blueprint, fields_left_auto
 from ace_core.song.blueprint_json import blueprints_from_json, blueprints_to_json
@@ -165,6 +167,27 @@ def test_several_plans_without_codes_are_printed(models: Path, capsys: pytest.Ca
 
 
 @pytest.mark.slow
+def test_a_planner_lora_writes_other_codes(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lokr = write_planner_lokr(models / "loras" / "artist.safetensors", planner_weights(0))
+    closed = ("--bpm", "90", "--key", "C major", "--time-signature", "4", "--duration", "10", "--language", "unknown")
+    song = ("plan", "--caption", "jazz", "--instrumental", *closed, "--models", models)
+
+    def codes(*options: str) -> Any:
+        assert run(*song, *options) == 0
+        (plan,) = blueprints_from_json(capsys.readouterr().out)
+        return plan.audio_codes
+
+    base, adapted, off = codes(), codes("--planner-lora", "artist.safetensors"), codes("--planner-lora", f"{lokr}=0")
+    assert base == off and adapted != base
+    assert inspected(lokr, capsys)["of"] == "planner"
+    style = write_diffusers_file(tmp_path / "style.safetensors", random_lora({"layers.0.cross_attn.q_proj": (64, 64)}))
+    assert run(*song, "--planner-lora", str(style)) != 0
+    assert "of the model's decoder" in capsys.readouterr().err
+    assert run(*song, "--planner-lora", f"{lokr}=much") != 0
+    assert "--planner-lora takes FILE or FILE=STRENGTH" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_recording_becomes_a_plan(models: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seed = ("--seed", "5")  # with it the small planner writes few words
     assert run("understand", song, "--models", models, "--keep-codes", *seed, "--json") == 0
@@ -215,8 +238,19 @@ def test_inspect_says_what_files_are(models: Path, tmp_path: Path, capsys: pytes
 def test_inspect_describes_an_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_diffusers_file(tmp_path / "style.safetensors", random_lora({"layers.0.cross_attn.q_proj": (64, 64)}, seed=1))
     facts = inspected(tmp_path / "style.safetensors", capsys)
-    assert facts["kind"] == "adapter"
-    assert "LoRA" in facts["adapter"]
+    assert (facts["kind"], facts["of"]) == ("adapter", "model")
+    assert "LoRA" in facts["adapter"] and "not used" not in facts
+
+
+def test_inspect_names_leftovers_and_what_several_networks_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_tiny(tmp_path, "all_in_one").model
+    assert inspected(file, capsys)["holds"] == ["model", "text encoder", "vae"]
+    file = write_tiny(tmp_path, "comfyui").vae
+    save_file({**load_file(file), "optimizer.state.0.exp_avg": torch.ones(1)}, file)
+    (note,) = inspected(file, capsys)["notes"]
+    assert "1 tensors that training left in the file" in note
 
 
 def test_doctor_names_what_is_there_and_what_is_missing(
