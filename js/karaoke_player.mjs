@@ -34,10 +34,6 @@ const filesOfPlayer = (/** @type {any} */ node, /** @type {number} */ count) => 
  */
 export const karaokePlayer = async (node, panel) => {
   const texts = await textsOf("karaoke");
-  panel.classList.add("ace-karaoke");
-  panel.setAttribute("role", "group");
-  panel.setAttribute("aria-label", texts.karaoke);
-  panel.tabIndex = 0;
 
   /** @type {Song[]} */
   let songs = [];

@@ -28,9 +28,6 @@ const stripOf = (/** @type {number[]} */ codes, /** @type {string} */ name) => {
  */
 export const planCard = async (node, panel) => {
   const texts = await textsOf("plan");
-  panel.classList.add("ace-plan");
-  panel.setAttribute("role", "group");
-  panel.setAttribute("aria-label", texts.plan);
 
   /** @type {PlanField[][]} */
   let plans = [];
@@ -41,7 +38,7 @@ export const planCard = async (node, panel) => {
   const said = make("span", { class: "said", role: "status" });
   const tabs = make("div", { class: "tabs", role: "tablist", "aria-label": texts.plans });
   const copy = button(texts.copy, texts.copy_all, () => copied(copiedPlan(plans[current])));
-  const table = make("div", { class: "fields", role: "tabpanel", tabindex: "0" });
+  const table = make("div", { class: "fields", role: "tabpanel" });
   const empty = make("div", { class: "empty" }, texts.empty);
   const card = make("div", { class: "card" });
   panel.append(card);
@@ -95,7 +92,7 @@ export const planCard = async (node, panel) => {
   };
 
   const tabOf = (/** @type {unknown} */ _, /** @type {number} */ index) => {
-    const tab = button(String(index + 1), `${texts.plan} ${index + 1}`, () => choose(index));
+    const tab = button(String(index + 1), `${texts.title} ${index + 1}`, () => choose(index));
     tab.setAttribute("role", "tab");
     return tab;
   };
