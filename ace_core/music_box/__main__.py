@@ -1,7 +1,8 @@
 """Trains what the music box has learned and keeps it in `weights/`: `python dev.py music-box [STAGE ...]`.
 
-The text encoder takes about 10 minutes on two cores and the planner 50. Each is kept as soon as it ends; stages that are
-there already are left alone unless they are named. Results differ a little between machines, so what is kept was made once and is committed.
+The text encoder takes about 10 minutes on two cores and the planner 50. Each is kept as soon as it ends; stages that
+are there already are left alone unless they are named. Results differ a little between machines, so what is kept was
+made once and is committed.
 """
 
 from __future__ import annotations
