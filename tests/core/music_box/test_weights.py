@@ -96,6 +96,7 @@ def test_a_short_training_learns_something(
 ) -> None:
     monkeypatch.setattr("ace_core.music_box.tagger._PROMPTS", 100)
     monkeypatch.setattr("ace_core.music_box.planner._ANSWERS", 100)
+    monkeypatch.setattr("ace_core.music_box.planner._SONGS", 16)
     losses: list[float] = []
     for steps in (1, 40):
         train(tokenizer, steps=steps, report=lambda _, loss, __: losses.append(loss))  # type: ignore[operator]
