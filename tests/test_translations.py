@@ -11,7 +11,7 @@ from host_process import PACK_ROOT
 from node_texts import as_json
 from translation_faults import faults
 
-REQUIRED = {"ja", "zh"}
+REQUIRED = {"fr", "ja", "zh"}
 WITH_HELP_PAGES = {"ja", "zh"}
 
 
