@@ -220,6 +220,18 @@ def files(language: str, catalogue: Catalogue) -> dict[Path, str]:
     return result
 
 
+def clashes(catalogue: Catalogue) -> list[str]:
+    """Texts of the workflows that have the same translation: of what is saved, nobody could tell which it was."""
+    translate = translator(catalogue, "names", "workflows")
+    meant: dict[str, str] = {}
+    found = []
+    for text in dict.fromkeys(workflow_texts()):
+        other = meant.setdefault(translated_prose(text, translate), text)
+        if other != text:
+            found.append(f"workflows: {other!r} and {text!r} are both {translated_prose(text, translate)!r}")
+    return found
+
+
 def update(language: str) -> list[str]:
     """Bring the catalogue and the files of a language up to date; returns what is left to do in words."""
     path = CATALOGUES / f"{language}.json"
@@ -234,7 +246,7 @@ def update(language: str) -> list[str]:
         for text, translation in catalogue.get(section, {}).items()
         if not translation
     ]
-    return todo + faults(language, catalogue)
+    return todo + faults(language, catalogue) + [f"{language} {clash}" for clash in clashes(catalogue)]
 
 
 def add_languages(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,17 @@ import json
 from typing import Any
 
 import pytest
-from catalogues import LANGUAGES, PREFIX, SECTIONS, brought_up_to_date, files, prose, read_catalogue, translated_prose
+from catalogues import (
+    LANGUAGES,
+    PREFIX,
+    SECTIONS,
+    brought_up_to_date,
+    clashes,
+    files,
+    prose,
+    read_catalogue,
+    translated_prose,
+)
 from host_process import PACK_ROOT
 from node_texts import as_json
 from translation_faults import faults
@@ -37,6 +47,7 @@ def test_every_text_is_translated(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_nothing_is_lost_or_left_in_english(language: str) -> None:
     assert faults(language, read_catalogue(language)) == []
+    assert clashes(read_catalogue(language)) == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
