@@ -17,14 +17,14 @@ from host_process import PACK_ROOT
 
 CONTRACT = PACK_ROOT / "tests" / "data" / "object_info.json"
 TAG = re.compile(r"\[[^\]]+\](?!\()")  # [Verse], or the shape of a tensor
-PATH = re.compile(r"\b(?:[a-z0-9_]+/)+(?:[\w.-]*\w)?")
-KEPT = (  # what is the same in every language
-    re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)*"),
-    re.compile(r"\b(?:k?Hz|dB|dBFS|LUFS|[GM]B|bfloat16|float16|float32|int8)\b"),
+PATH = re.compile(r"\b(?:[a-z0-9_]+/)+(?:[\w.-]*\w)?", re.ASCII)
+KEPT = (  # what is the same in every language; in some, endings follow without a space
+    re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)*", re.ASCII),
+    re.compile(r"\b(?:k?Hz|dB|dBFS|LUFS|[GM]B|bfloat16|float16|float32|int8)\b", re.ASCII),
     re.compile(r"\]\(\S+?\)"),
     re.compile(r"\{\w*\}"),
     re.compile(r"%[\w:.-]+%"),
-    re.compile(r"\b[\w*-]+\.(?:safetensors|json|jsonl|txt|mp3|yaml|srt|vtt|lrc|csv|toml)\b"),
+    re.compile(r"\b[\w*-]+\.(?:safetensors|json|jsonl|txt|mp3|yaml|srt|vtt|lrc|csv|toml)\b", re.ASCII),
     TAG,
     PATH,
 )
@@ -34,7 +34,7 @@ CHOICE = re.compile(r"(?:^|[.;(,*] ?)([a-z][\w-]*)(?=\**:|\*)")
 FULL_STOPS = ".:!?\u3002\uff1a\uff1f"  # and those of East Asia
 NOT_LATIN = {"ja": "\u3040-\u30ff\u4e00-\u9fff", "ko": "\uac00-\ud7af", "ru": "\u0400-\u04ff", "zh": "\u4e00-\u9fff"}
 ENGLISH_WORDS = re.compile(r"\b(?:the|of|with|and|from|that|which|is|are)\b")
-ENGLISH_RUN = re.compile(r"(?:\b[a-z]{2,}\b[ ,]+){3,}")
+ENGLISH_RUN = re.compile(r"(?:\b[a-z]{2,}\b ){3,}")
 COMPILED = re.compile(r"[{}@|$]")  # signs of the host's own template language
 
 Names = Mapping[str, str]
