@@ -21,7 +21,7 @@ from host_process import PACK_ROOT
 from node_texts import as_json
 from translation_faults import faults
 
-REQUIRED = {"es", "fr", "ja", "ko", "zh"}
+REQUIRED = {"es", "fr", "ja", "ko", "ru", "zh"}
 WITH_HELP_PAGES = {"ja", "zh"}
 
 
