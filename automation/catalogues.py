@@ -32,7 +32,7 @@ from typing import Any
 
 from host_process import PACK_ROOT
 from node_texts import PHRASES, as_json, help_page, without_lists
-from translation_faults import faults
+from translation_faults import SECTIONS, faults
 from written_files import write
 
 LOCALES = PACK_ROOT / "locales"
@@ -43,7 +43,6 @@ PAGES = PACK_ROOT / "js" / "docs"
 CONTRACT = PACK_ROOT / "tests" / "data" / "object_info.json"
 LANGUAGES = tuple(sorted(path.stem for path in CATALOGUES.glob("*.json")))
 GUIDE = ("glossary", "unchecked", "same")
-SECTIONS = ("names", "tooltips", "page", "workflows", "help")
 PREFIX = "ACE-Step "
 NOTES = {"MarkdownNote", "Note"}
 BULLET = re.compile(r"^\s*(?:[-*] |\d+\. |\*\*\d+\.\*\* |#+ )?")
@@ -116,7 +115,8 @@ def written_by_hand(language: str) -> Iterator[tuple[str, str, str]]:
             if isinstance(value, dict) and isinstance(other, dict):
                 yield from pairs(value, other)
             elif isinstance(value, str) and isinstance(other, str) and value != other:
-                yield value.removeprefix(PREFIX), other.removeprefix(PREFIX)
+                prefix = PREFIX if key == "display_name" else ""
+                yield value.removeprefix(prefix), other.removeprefix(prefix)
 
     for name, sections in (("nodeDefs.json", ("names", "tooltips")), ("main.json", ("page",))):
         path = LOCALES / language / name
@@ -140,11 +140,11 @@ def brought_up_to_date(catalogue: Catalogue, direct: Iterable[tuple[str, str, st
         if section == "help" and section not in catalogue:
             continue
         before = catalogue.get(section, {})
-        known = {*before.values(), *unused.values()}
+        stale = {*unused.values(), *(own for text, own in before.items() if text not in english[section])}
         result[section] = {}
         for text in english[section]:
             translation = before.get(text) or unused.pop(text, "")
-            if not translation and (other := written.get((section, text), "")) not in known:
+            if not translation and (other := written.get((section, text), "")) not in stale:
                 translation = other
             result[section][text] = translation
         unused |= {text: old for text, old in before.items() if old and text not in result[section]}

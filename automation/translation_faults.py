@@ -30,12 +30,14 @@ KEPT = (  # what is the same in every language; in some, endings follow without 
 )
 CODE = re.compile(r"`([^`]+)`")
 MARKED = re.compile(r"\*\*(.+?)\*\*|\*(.+?)\*")
-CHOICE = re.compile(r"(?:^|[.;(,*] ?)([a-z][\w-]*)(?=\**:|\*)")
+CHOICE = re.compile(r"(?:^|[.;(,] ?|\*)([a-z][\w-]*)(?=\**:|\*)")
 FULL_STOPS = ".:!?\u3002\uff1a\uff1f"  # and those of East Asia
 NOT_LATIN = {"ja": "\u3040-\u30ff\u4e00-\u9fff", "ko": "\uac00-\ud7af", "ru": "\u0400-\u04ff", "zh": "\u4e00-\u9fff"}
 ENGLISH_WORDS = re.compile(r"\b(?:the|of|with|and|from|that|which|is|are)\b")
 ENGLISH_RUN = re.compile(r"(?:\b[a-z]{2,}\b ){3,}")
 COMPILED = re.compile(r"[{}@|$]")  # signs of the host's own template language
+
+SECTIONS = ("names", "tooltips", "page", "workflows", "help")
 
 Names = Mapping[str, str]
 
@@ -51,7 +53,7 @@ def faults(language: str, catalogue: Mapping[str, Any]) -> list[str]:
     names = {**catalogue["workflows"], **catalogue["names"]}
     titles = [name for name in catalogue["names"] if name[0].isupper()]
     found = []
-    for section in ("names", "tooltips", "page", "workflows", "help"):
+    for section in SECTIONS:
         for text, translation in catalogue.get(section, {}).items():
             if translation:
                 these = [
@@ -63,7 +65,13 @@ def faults(language: str, catalogue: Mapping[str, Any]) -> list[str]:
                 if section != "help" and COMPILED.search(translation) and not COMPILED.search(text):
                     these.append("has a sign of templates: { } @ | $")
                 found += [f"{language} {section}: {fault}: {text!r} -> {translation!r}" for fault in these]
-    return found
+    texts = [pair for section in SECTIONS for pair in catalogue.get(section, {}).items()]
+    differing = set(catalogue["same"]) - {text for text, translation in texts if _equal(text, translation)}
+    return found + [f"{language} same: is not the same in both languages: {text!r}" for text in sorted(differing)]
+
+
+def _equal(text: str, translation: str) -> bool:
+    return text.lower().replace("_", " ") == translation.lower()
 
 
 def _lost(text: str, translation: str) -> Iterator[str]:
@@ -108,10 +116,9 @@ def _called(titles: Iterable[str], text: str) -> Iterator[str]:
 
 
 def _english(language: str, text: str, translation: str, same: Collection[str]) -> Iterator[str]:
-    equal = text.lower().replace("_", " ") == translation.lower()
-    if equal != (text in same):
-        yield 'is the same as the English text and not in "same", or the other way round'
-    if equal:
+    if _equal(text, translation):
+        if text not in same:
+            yield 'is the same as the English text, which is not in "same"'
         return
     words = _plain(MARKED.sub(" ", CODE.sub(" ", translation)))
     if language in NOT_LATIN:
