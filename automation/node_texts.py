@@ -1,14 +1,15 @@
 """The texts of the nodes that follow from their schemas: locales/en/nodeDefs.json and the lists of the help pages.
 
 A help page is js/docs/NODE.md. What stands below its headings "Inputs" and "Outputs" is made here, the rest is written
-by hand. The panel that shows it is 290 pixels wide, so these are lists, not tables.
+by hand. The panel that shows it is 290 pixels wide, so these are lists, not tables. `say` translates the phrases in
+them: help pages in other languages are js/docs/NODE/LANGUAGE.md, see catalogues.py.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 WORDS = {"INT": "whole number", "FLOAT": "number", "STRING": "text", "BOOLEAN": "on or off"}
@@ -16,8 +17,30 @@ MOST_OPTIONS = 16  # longer lists, of languages and keys, would fill the page
 LARGEST_SHOWN = 10**9  # seeds go up to 2**64 - 1
 MOST_CHARACTERS = 40  # of a default that is shown
 NO_OUTPUTS = "None."
+PHRASES = (  # all that is said in the lists, apart from names and tooltips
+    "Inputs",
+    "Outputs",
+    NO_OUTPUTS,
+    "({facts}): {tooltip}",
+    ", ",
+    *WORDS.values(),
+    "whole number from {least}",
+    "{kind}, {least} to {most}",
+    "{first}, {second} and {count} more",
+    "a file or folder",
+    "audio",
+    "image",
+    "latent",
+    "mask",
+    "default {value}",
+    "on",
+    "off",
+    "advanced",
+    "optional",
+)
 
 Texts = dict[str, Any]
+Say = Callable[[str], str]
 
 
 def english_texts(nodes: Mapping[str, Any]) -> Texts:
@@ -40,38 +63,37 @@ def english_texts(nodes: Mapping[str, Any]) -> Texts:
     }
 
 
-def translated_texts(english: Any, translated: Any) -> tuple[Any, list[str]]:
-    """A translation with the keys of the English texts, and the texts that it lacks, which stay English."""
-    if not isinstance(english, dict):
-        return (translated, []) if isinstance(translated, str) else (english, [english])
-    known = translated if isinstance(translated, dict) else {}
-    result, missing = {}, []
-    for key, value in english.items():
-        result[key], lacking = translated_texts(value, known.get(key))
-        missing += lacking
-    return result, missing
+def english(phrase: str) -> str:
+    return phrase
 
 
-def help_page(page: str, node: Mapping[str, Any], texts: Texts, wires: Mapping[str, str]) -> str:
+def help_page(page: str, node: Mapping[str, Any], texts: Texts, wires: Mapping[str, str], say: Say = english) -> str:
     """A help page with its lists made again.
 
     Args:
         node: its projection, see `contract`.
-        texts: of the node, in English.
+        texts: of the node, in the language of the page.
         wires: names of the data types, by type.
+        say: from one of `PHRASES` to the same in that language.
 
     Raises:
         ValueError: the page has no such headings.
     """
     inputs = [
-        _line(described["name"], _input_facts(described, wires), texts["inputs"][described["name"]])
+        _line(described["name"], _input_facts(described, wires, say), texts["inputs"][described["name"]], say)
         for described in node["inputs"]
     ]
     outputs = [
-        _line(output["name"], [_type(output["type"], wires)], texts["outputs"][str(number)])
+        _line(output["name"], [_type(output["type"], wires, say)], texts["outputs"][str(number)], say)
         for number, output in enumerate(node["outputs"])
     ]
-    return _with_section(_with_section(page, "Inputs", inputs), "Outputs", outputs or [NO_OUTPUTS])
+    with_inputs = _with_section(page, say("Inputs"), inputs)
+    return _with_section(with_inputs, say("Outputs"), outputs or [say(NO_OUTPUTS)])
+
+
+def without_lists(page: str) -> str:
+    """An English help page with nothing below "Inputs" and "Outputs"."""
+    return _with_section(_with_section(page, "Inputs", []), "Outputs", [])
 
 
 def as_json(texts: Texts) -> str:
@@ -90,49 +112,54 @@ def _with_section(page: str, heading: str, lines: Iterable[str]) -> str:
     return changed.rstrip("\n") + "\n"
 
 
-def _line(name: str, facts: Iterable[str], texts: Texts) -> str:
-    return f"- **`{name}`** ({', '.join(facts)}): {_marked(texts['tooltip'])}"
+def _line(name: str, facts: Iterable[str], texts: Texts, say: Say) -> str:
+    """An input or output: its name in the page, and that in prompts where it is another."""
+    title = f"**`{name}`**" if texts["name"] == name else f"**{_marked(texts['name'])}** `{name}`"
+    described = say("({facts}): {tooltip}").format(facts=say(", ").join(facts), tooltip=_marked(texts["tooltip"]))
+    return f"- {title} {described}"
 
 
-def _input_facts(described: Mapping[str, Any], wires: Mapping[str, str]) -> list[str]:
-    facts = [_kind(described, wires)]
-    if default := _default(described):
-        facts.append(f"default {default}")
+def _input_facts(described: Mapping[str, Any], wires: Mapping[str, str], say: Say) -> list[str]:
+    facts = [_kind(described, wires, say)]
+    if default := _default(described, say):
+        facts.append(say("default {value}").format(value=default))
     if described.get("advanced"):
-        facts.append("advanced")
+        facts.append(say("advanced"))
     elif not described["required"]:
-        facts.append("optional")
+        facts.append(say("optional"))
     return facts
 
 
-def _kind(described: Mapping[str, Any], wires: Mapping[str, str]) -> str:
+def _kind(described: Mapping[str, Any], wires: Mapping[str, str], say: Say) -> str:
     """What an input takes."""
     kind = described["type"]
     if kind == "COMBO":
         options = described.get("options")
         if options is None:
-            return "a file or folder"
+            return say("a file or folder")
         if len(options) > MOST_OPTIONS:
-            return f"`{options[0]}`, `{options[1]}` and {len(options) - 2} more"
-        return ", ".join(f"`{option}`" for option in options)
+            more = say("{first}, {second} and {count} more")
+            return more.format(first=f"`{options[0]}`", second=f"`{options[1]}`", count=len(options) - 2)
+        return say(", ").join(f"`{option}`" for option in options)
     if kind == "INT" and described["max"] > LARGEST_SHOWN:
-        return f"{WORDS[kind]} from {described['min']}"
+        return say("whole number from {least}").format(least=described["min"])
     if kind in ("INT", "FLOAT"):
-        return f"{WORDS[kind]}, {_number(described['min'])} to {_number(described['max'])}"
-    return _type(kind, wires)
+        limits = {"least": _number(described["min"]), "most": _number(described["max"])}
+        return say("{kind}, {least} to {most}").format(kind=say(WORDS[kind]), **limits)
+    return _type(kind, wires, say)
 
 
-def _type(kind: str, wires: Mapping[str, str]) -> str:
-    return WORDS.get(kind) or wires.get(kind, kind.lower())
+def _type(kind: str, wires: Mapping[str, str], say: Say) -> str:
+    return wires[kind] if kind in wires else say(WORDS.get(kind, kind.lower()))
 
 
-def _default(described: Mapping[str, Any]) -> str:
+def _default(described: Mapping[str, Any], say: Say) -> str:
     """The default as code; nothing where it is empty, long, or what a wire does not have."""
     value = described.get("default")
     if value is None or value == "" or len(str(value)) > MOST_CHARACTERS or "\n" in str(value):
         return ""
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return say("on" if value else "off")
     return _number(value) if isinstance(value, int | float) else f"`{value}`"
 
 

@@ -36,6 +36,7 @@ WORKFLOWS = PACK_ROOT / "workflows"
 PICTURES = PACK_ROOT / "docs"
 NODE_PREFIX = "AceComposer"
 PICTURED = ("text_to_music",)  # the others need a song or a blueprint to start from, or are too large for one picture
+MARK = "ace_composer_workflow"
 VIRTUAL_NODES = {"MarkdownNote", "Note", "PrimitiveNode", "Reroute"}  # live in the page, belong to no pack
 THUMBNAIL_PIXELS = 400
 PICTURE_WIDTH, PICTURE_HEIGHT = 1960, 1160
@@ -57,7 +58,7 @@ def pack_version() -> str:
 
 
 def complete_workflow(workflow: dict[str, Any], name: str, host_version: str) -> dict[str, Any]:
-    """Add the properties by which ComfyUI-Manager finds missing packs, and an id that stays the same.
+    """Add the properties by which ComfyUI-Manager finds missing packs, an id that stays the same, and whose it is.
 
     The models that the nodes name are repeated at the top: from there the page offers to download missing ones, while
     from a node it takes only those that a widget of the node names in the very same words.
@@ -71,6 +72,7 @@ def complete_workflow(workflow: dict[str, Any], name: str, host_version: str) ->
             "cnr_id": PACK_NAME if ours else "comfy-core",
             "ver": pack_version() if ours else host_version,
         }
+    workflow["extra"][MARK] = name  # js/workflow_texts.js
     view = workflow["extra"]["ds"]
     view["scale"] = round(view["scale"], 3)
     view["offset"] = [round(value) for value in view["offset"]]

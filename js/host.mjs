@@ -216,12 +216,23 @@ export const onWires = (/** @type {any} */ node, /** @type {() => void} */ act) 
   }
 };
 
+/** The code of the user's language: that of a folder of locales/, if the pack speaks it. */
+export const userLanguage = () => app.ui.settings.getSettingValue("Comfy.Locale") ?? "en";
+
 /** The texts of one widget in the user's language, English where a language lacks them. */
 export const textsOf = async (/** @type {string} */ widget) => {
   texts ??= api.fetchApi("/i18n").then((/** @type {Response} */ answer) => answer.json());
   const all = (await texts) ?? {};
-  const language = app.ui.settings.getSettingValue("Comfy.Locale") ?? "en";
-  return { ...all.en?.[PACK]?.[widget], ...all[language]?.[PACK]?.[widget] };
+  return { ...all.en?.[PACK]?.[widget], ...all[userLanguage()]?.[PACK]?.[widget] };
+};
+
+/** Let `act` change what is saved of a graph, in files and in what runs carry; the graph on the page stays. */
+export const onSave = (/** @type {(graph: any) => void} */ act) => {
+  const before = app.graph.onSerialize;
+  app.graph.onSerialize = function (/** @type {any} */ graph) {
+    before?.call(this, graph);
+    act(graph);
+  };
 };
 
 /** Let those who listen at the window hear a pointer that the Vue renderer keeps inside the panel. */

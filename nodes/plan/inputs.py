@@ -18,8 +18,7 @@ from ..wires import AceBlueprintWire
 from .plan_card import plan_cards
 
 MAX_SHOWN_CHARACTERS = 120
-SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i and equals that seed "
-"alone."
+SEED_TOOLTIP = "The same seed gives the same plan. Item i of a batch uses seed + i and equals that seed planned alone."
 
 
 def seed_input(tooltip: str = SEED_TOOLTIP) -> Any:
