@@ -175,8 +175,14 @@ def check_fits(
         Remarks for the user, none if there is nothing to say.
 
     Raises:
-        CheckpointError: shapes differ; an adapter for XL on 2B says so.
+        CheckpointError: it is one of the planner on a model, or the reverse; shapes differ, and an adapter for XL on 2B
+            says so.
     """
+    wanted: Target = "planner" if variant is None else "model"
+    if adapter.target != wanted:
+        raise refuse_other_target(
+            adapter.path, wanted, "its file says so" if adapter.is_said else "as it was asked for"
+        )
     shared = adapter.settings.rotation is not None and adapter.settings.rotation.shared
     wrong = [name for name, stored in adapter.weights.items() if not stored.fits(shapes.get(name), shared=shared)]
     if wrong:

@@ -150,11 +150,14 @@ def test_what_nothing_says_is_used_as_asked_and_said(tmp_path: Path, target: Any
     path = one(tmp_path / "lokr.safetensors", lokr([Q]))
     files = inspect_adapter(path, target)
     assert (files.target, files.is_said) == (target, False)
-    (remark,) = check_fits(files, {f"{Q}.weight": (64, 64)}, "m", "turbo")
+    variant: Any = "turbo" if target == "model" else None
+    (remark,) = check_fits(files, {f"{Q}.weight": (64, 64)}, "m", variant)
     assert "nothing in the file says whether it was made for the model or the planner" in remark
     assert ("used as one of the planner" if target == "planner" else "used as one of the model's decoder") in remark
     with pytest.raises(CheckpointError, match=r"Or it is one for .*: its file does not say\."):
-        check_fits(files, {}, "m", "turbo")
+        check_fits(files, {}, "m", variant)
+    with pytest.raises(CheckpointError, match=r"\(as it was asked for\), not of"):
+        check_fits(files, {}, "m", None if variant else "turbo")
 
 
 def test_cross_attention_is_the_decoders_whatever_the_file_says(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def assert_all_is_used(path: Path, trainer: Trainer, target: str, shapes: Shapes
     files = inspect_adapter(path)
     assert (files.target, files.unmatched, files.others) == (target, (), 0)
     assert files.weights.keys() == {f"{module}.weight" for module in modules}
-    remarks = check_fits(files, shapes, "the network", "turbo")
+    remarks = check_fits(files, shapes, "the network", "turbo" if target == "model" else None)
     assert [remark for remark in remarks if "alpha" not in remark] == []
     assert {adapter.scale for adapter in load_adapter(files).weights.values()} == {trainer.scale}
 
