@@ -31,7 +31,7 @@ def add_question(name: str, answer: Callable[[Mapping[str, str]], Answer]) -> No
     async def handle(request: web.Request) -> web.Response:
         return await _answered(answer, dict(request.query))
 
-    PromptServer.instance.routes.get(f"{_ROOT}/{name}")(handle)
+    _routes().get(f"{_ROOT}/{name}")(handle)
 
 
 def add_order(name: str, carry_out: Callable[[Mapping[str, Any]], Answer]) -> None:
@@ -47,7 +47,13 @@ def add_order(name: str, carry_out: Callable[[Mapping[str, Any]], Answer]) -> No
         async with one_at_a_time:
             return await _answered(carry_out, given)
 
-    PromptServer.instance.routes.post(f"{_ROOT}/{name}")(handle)
+    _routes().post(f"{_ROOT}/{name}")(handle)
+
+
+def _routes() -> web.RouteTableDef:
+    """Of the running server, which is there before any node is loaded."""
+    table: web.RouteTableDef = getattr(PromptServer, "instance").routes  # noqa: B009 - it comes with the server
+    return table
 
 
 async def _sent(request: web.Request) -> object:

@@ -159,7 +159,7 @@ def cancelling() -> dict[str, Any]:
     return {
         "error": error,
         "steps in the checkpoint": losses,
-        "said": [text.split(",")[0].split(" (")[0] for text in again[1:-1]],
+        "said": [text.split(",")[0].split(" (")[0] for text in again[1:]],
         "first": [said[0].splitlines()[-1], again[0].splitlines()[-1]],
         "equal": whole.keys() == part.keys() and all(torch.equal(whole[key], part[key]) for key in whole),
         "states left": len(states("part")),
