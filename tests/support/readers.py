@@ -36,6 +36,7 @@ from ace_core.song.text_encodings import decoded_text
 from ace_core.song_files.encoding import ENCODINGS, Sound, read_sound
 from ace_core.song_files.files import read_record, write_song
 from ace_core.song_files.record import SongRecord, record_from_json, record_to_json
+from ace_core.song_files.stars import read_star, write_star
 from ace_core.training.config import read_config
 from ace_core.training.run_state import RunState, load_state, save_state
 
@@ -94,6 +95,10 @@ def song(path: Path) -> None:
     read_sound(path)
 
 
+def star(path: Path) -> None:
+    write_star(path, not read_star(path))
+
+
 def above(read: Callable[[Path], object], path: Path, *, levels: int = 1) -> None:
     """Read the folder that a file lies in."""
     read(path.parents[levels - 1])
@@ -142,6 +147,7 @@ KINDS: Mapping[str, Kind] = {
     "official plan": Kind("plans/official.json", partial(text, plans_from_json)),
     "record": Kind("plans/record.json", partial(text, record_from_json)),
     **{f"song {suffix}": Kind(f"songs/song.{suffix}", song) for suffix in ENCODED},
+    **{f"star {suffix}": Kind(f"songs/song.{suffix}", star) for suffix in ENCODED},
     **{f"lyrics {name}": Kind(f"lyrics/{name}.txt", partial(text, lyrics_in_text)) for name in LYRICS},
     **{f"dataset {name}": Kind(f"dataset {name}/{name}", dataset) for name in (*COMPANIONS, "a.flac", "a.pt")},
     "labels": Kind("labels/labels.json", labels),
@@ -166,6 +172,7 @@ MODULES: Mapping[str, str] = {  # by the kinds that reach it, or why none has to
     "ace_core/files.py": _OWN,
     "ace_core/music_box/files.py": _OWN,
     "ace_core/song_files/encoding.py": "song flac",
+    "ace_core/song_files/stars.py": "star wav",
     "ace_core/terminal/plan_options.py": "blueprint, lyrics ultrastar",
     "ace_core/training/config.py": "training config",
     "ace_core/training/results.py": _OWN,
