@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from ..checks import DAMAGE
 from ..json_files import checked_json
 from .dataset import FileProblem
 from .facts import FILE_COLUMNS, read_table
@@ -90,7 +91,7 @@ def row_of_tensors(path: Path) -> tuple[str, Mapping[str, object]]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, OSError, ValueError, EOFError) as error:
+    except (*DAMAGE, pickle.UnpicklingError) as error:
         raise FileProblem("holds tensors that cannot be read") from error
     row = content.get("metadata") if isinstance(content, dict) else None
     file = file_of(row)
