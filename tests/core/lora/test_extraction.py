@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from ace_core.lora.adapters import Adapter, AdapterWeights, AppliedAdapter, Strengths, adapter_matrix, joined_change
+from ace_core.lora.adapters import (
+    Adapter,
+    AdapterKind,
+    AdapterWeights,
+    AppliedAdapter,
+    Strengths,
+    adapter_matrix,
+    joined_change,
+)
 from ace_core.lora.extraction import extract_lora, nearest_factors
 
 
@@ -89,3 +97,16 @@ def test_adapters_on_one_another_are_joined() -> None:
     assert repr(AppliedAdapter("a", AdapterWeights({}), Strengths(1.0, 0.0))) == (
         "a x 1 (self-attention x 0, cross-attention x 1)"
     )
+
+
+def test_an_oft_turns_what_the_adapters_before_it_made(generator: torch.Generator) -> None:
+    weight, up, down = (torch.randn(shape, generator=generator) for shape in ((16, 12), (16, 2), (2, 12)))
+    angle = torch.tensor(0.3)
+    turn = torch.stack((torch.stack((angle.cos(), -angle.sin())), torch.stack((angle.sin(), angle.cos()))))
+    lora = Adapter("lora", 0.5, ((up, down),), None)
+    blocks: dict[AdapterKind, int] = {"oft": 8, "oft_inputs": 6}
+    outputs, inputs = (Adapter(kind, 1.0, ((turn.expand(count, 2, 2),),), None) for kind, count in blocks.items())
+    applied = [AppliedAdapter("a", AdapterWeights({"w": item}), Strengths()) for item in (lora, outputs, inputs)]
+    rows, columns = torch.block_diag(*[turn] * 8), torch.block_diag(*[turn] * 6)
+    expected = rows @ (weight + 0.5 * up @ down) @ columns - weight
+    assert torch.allclose(joined_change("w", weight, applied), expected, atol=1e-5)
